@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes single_include/pali/pali.hpp, every public header with its bodies in one file, and pali.cpp beside it, which compiles the bodies
-once. Python's standard library alone.
+"""Generates single_include/pali/pali.hpp, all public headers and bodies in one file, and pali.cpp, which compiles the bodies once. Needs only
+Python's standard library.
 
-usage: single_header.py [--check]      --check compares instead, and fails where a file is stale
+usage: single_header.py [--check]      --check writes nothing and fails if a file is out of date
 """
 import pathlib
 import re
@@ -11,8 +11,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 OUTPUT = ROOT / "single_include" / "pali"
-FIRST = "pali/pali.hpp"  # then all others that are public
-NOT_PUBLIC = re.compile(r"/impl/|pali/kernels/reference\.hpp")  # what public headers need of impl/ comes with them
+FIRST = "pali/pali.hpp"  # followed by all other public headers
+NOT_PUBLIC = re.compile(r"/impl/|pali/kernels/reference\.hpp")  # files of impl/ are added where a public header includes them
 APPLICATIONS = re.compile(r"pali/(arch|config|image|objects)/")  # what they use beside the umbrella,
 HEAVY = re.compile(r"pali/(kernels|layers)/|pali/core/compat_xsimd\.hpp|pali/arch/(level|prefetch|tiles)\.hpp")  # unless it needs one of these
 
@@ -153,7 +153,7 @@ class file_of_parts:
         self.put(name)
 
     def hoist(self, name):
-        """Adds a conditionally included header. For a body (.ipp), adds only its includes; put() writes the body inside the condition."""
+        """A header as a whole; of a body only what it includes, for the body itself stands where its condition is."""
         if name.endswith(".hpp"):
             return self.add(name)
         for conditions, other in includes(name):
@@ -246,7 +246,7 @@ def main():
         path = OUTPUT / name
         if "--check" in sys.argv:
             if not path.exists() or path.read_text(encoding="utf-8") != text:
-                print(f"{path.relative_to(ROOT)} is stale; run tools/single_header.py")
+                print(f"{path.relative_to(ROOT)} is out of date; run tools/single_header.py")
                 stale = 1
         else:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -91,8 +91,8 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
         if (one->which <= highest && (!wanted || one->which == *wanted) && (!best || one->which > best->which)) best = one;
     if (!best && wanted) return lacks("for which this program was not compiled");
     if (!best)
-        throw error(errc::unsupported_arch, {"this processor has ", name_of(highest),
-                                             ", and this program has no kernels for it; build it with the lower levels, too"});
+        throw error(errc::unsupported_arch, {"this processor supports ", name_of(highest),
+                                             ", but the program was built without kernels for it; build the lower levels too"});
     selection made{best, allowed};
     if (!best->is_whole) { // its object has only the kernels that belong to the level
         if (best->which < level::x86_64_v4) made.extensions.avx512_vnni = made.extensions.avx512_bf16 = made.extensions.amx_bf16 = false;

@@ -241,6 +241,81 @@ concept model_config = decoder_config<C> && requires(const C c) { requires visio
 
 }} // namespace pali::PALI_ABI
 
+// The fields of a configuration, once: their keys in config.json and their limits. Copying, comparing, reading and writing configurations
+// all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
+
+namespace pali { inline namespace PALI_ABI { namespace config_fields {
+
+/// A number of pixels, from `least` to `most`; one for both sides.
+struct side {
+    const char* key;         ///< in config.json
+    std::size_t least, most; ///< limits
+};
+/// An integer from `least` to `most`.
+struct size {
+    const char* key;         ///< in config.json
+    std::size_t least, most; ///< limits
+};
+/// A finite float, above 0 or, with `allow_zero`, at least 0.
+struct number {
+    const char* key;          ///< in config.json
+    bool allow_zero = false;  ///< whether 0 is allowed
+    bool only_gemma2 = false; ///< not read for the first generation, whose value follows from other fields
+};
+/// A softcap, 0 or above; null in config.json stands for 0, which is none.
+struct softcap {
+    const char* key;          ///< in config.json
+    bool only_gemma2 = false; ///< 0 in the first generation, whatever the file has
+};
+/// The base of RoPE, which has several forms in config.json.
+struct rope_base {
+    const char* key; ///< in config.json
+};
+/// Whether the decoder is of the second generation: "gemma2" in config.json, otherwise "gemma".
+struct generation {
+    const char* key; ///< in config.json
+};
+
+// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
+inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
+                             most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
+
+/// Calls visit(field, member...) for each number of a vision tower; the keys are those of `vision_config`. Each argument is a
+/// vision_config.
+template <class Visit, class... Configs>
+constexpr void visit_vision(Visit&& visit, Configs&... of) {
+    visit(side{"image_size", 1, most_pixels_a_side}, of.image_size...);
+    visit(side{"patch_size", 1, most_pixels_a_side}, of.patch_size...);
+    visit(size{"hidden_size", 1, most_width}, of.hidden...);
+    visit(size{"num_hidden_layers", 1, most_layers}, of.layers...);
+    visit(size{"intermediate_size", 1, most_width}, of.intermediate...);
+    visit(size{"num_attention_heads", 1, most_heads}, of.heads...);
+    visit(number{"layer_norm_eps", true}, of.norm_eps...);
+}
+
+/// The same for a decoder; the keys are those of `text_config`. The sliding windows are a function of the layer and not visited.
+template <class Visit, class... Configs>
+constexpr void visit_decoder(Visit&& visit, Configs&... of) {
+    visit(generation{"model_type"}, of.post_norms...);
+    visit(size{"vocab_size", 1, most_tokens}, of.vocab...);
+    visit(size{"hidden_size", 1, most_width}, of.hidden...);
+    visit(size{"num_hidden_layers", 1, most_layers}, of.layers...);
+    visit(size{"intermediate_size", 1, most_width}, of.intermediate...);
+    visit(size{"num_attention_heads", 1, most_heads}, of.heads...);
+    visit(size{"num_key_value_heads", 1, most_heads}, of.kv_heads...);
+    visit(size{"head_dim", 2, most_heads}, of.head_dim...);
+    visit(number{.key = "query_pre_attn_scalar", .only_gemma2 = true}, of.query_pre_attn_scalar...);
+    visit(softcap{.key = "attn_logit_softcapping", .only_gemma2 = true}, of.attention_softcap...);
+    visit(softcap{"final_logit_softcapping"}, of.final_softcap...);
+    visit(rope_base{"rope_theta"}, of.rope_theta...);
+    visit(number{"rms_norm_eps", true}, of.norm_eps...);
+}
+
+/// Visitor that copies the second configuration to the first.
+inline constexpr auto copy = [](const auto&, auto& to, const auto& from) { to = from; };
+
+}}} // namespace pali::PALI_ABI::config_fields
+
 // Configuration whose sizes are read from config.json at run time.
 
 #include <vector>
@@ -275,28 +350,10 @@ static_assert(model_config<dynamic>);
 /// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
-    const auto& vision = config.vision;
-    dynamic out{.vision = {.image_size = vision.image_size,
-                           .patch_size = vision.patch_size,
-                           .hidden = vision.hidden,
-                           .layers = vision.layers,
-                           .intermediate = vision.intermediate,
-                           .heads = vision.heads,
-                           .norm_eps = vision.norm_eps},
-                .vocab = config.vocab,
-                .hidden = config.hidden,
-                .layers = config.layers,
-                .intermediate = config.intermediate,
-                .heads = config.heads,
-                .kv_heads = config.kv_heads,
-                .head_dim = config.head_dim,
-                .query_pre_attn_scalar = config.query_pre_attn_scalar,
-                .attention_softcap = config.attention_softcap,
-                .final_softcap = config.final_softcap,
-                .rope_theta = config.rope_theta,
-                .norm_eps = config.norm_eps,
-                .post_norms = config.post_norms,
-                .windows = std::vector<std::size_t>(config.layers)};
+    dynamic out;
+    config_fields::visit_vision(config_fields::copy, out.vision, config.vision);
+    config_fields::visit_decoder(config_fields::copy, out, config);
+    out.windows.resize(out.layers);
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }
@@ -379,7 +436,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Shape-optimized ViT with 400M parameters and 14 px patches. arXiv 2305.13035; big_vision models/vit.py decode_variant("So400m/14").
 template <std::size_t ImageSize>
 struct siglip_so400m_14 {
-    static_assert(ImageSize % 14 == 0, "the side of the image is a whole number of 14 px patches: 224, 448 or 896 in the released models");
+    static_assert(ImageSize % 14 == 0, "the image side must be a multiple of the 14 px patch; the released models have 224, 448 and 896");
     /// @{
     /// See vision_config.
     static constexpr std::size_t image_size = ImageSize, patch_size = 14, hidden = 1152, layers = 27, intermediate = 4304, heads = 16;
@@ -475,13 +532,16 @@ static_assert(model_config<shapes>);
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace pali { inline namespace PALI_ABI {
 
 /// A string, a number formatted by std::to_string, or a list of parts: {file, ": has ", n, " tensors"}. Non-owning; valid only within the
-/// full expression. Never store one.
+/// full expression. It cannot be copied or moved, and only a temporary can be read, so storing one does not compile.
 class error_text {
 public:
+    error_text(error_text&&) = delete;
+    error_text& operator=(error_text&&) = delete;
     /// A null-terminated string; not copied.
     error_text(const char* text) noexcept : m_literal(text), m_kind(kind::literal) {}
     /// A string view; not copied.
@@ -503,14 +563,17 @@ public:
     error_text(T number) noexcept : m_real(number), m_kind(kind::real) {}
 
     /// Joins the parts.
-    [[nodiscard]] std::string str() const {
+    [[nodiscard]] std::string str() && {
         std::string out;
-        append_to(out);
+        join(out);
         return out;
     }
 
     /// Appends the joined parts to `out`.
-    PALI_COLD void append_to(std::string& out) const {
+    void append_to(std::string& out) && { join(out); }
+
+private:
+    PALI_COLD void join(std::string& out) const {
         switch (m_kind) {
         case kind::literal:
             out += m_literal;
@@ -528,11 +591,10 @@ public:
             out += std::to_string(m_real);
             break;
         case kind::parts:
-            for (const error_text& part : m_parts) part.append_to(out);
+            for (const error_text& part : m_parts) part.join(out);
         }
     }
 
-private:
     enum class kind { literal, text, natural, integer, real, parts };
 
     union {
@@ -561,6 +623,7 @@ enum class errc : int {
     capacity_exceeded = 103,   ///< a sequence is longer than its KV cache
     cancelled = 104,           ///< a callback asked to stop
     too_few_threads = 105,     ///< the system cannot start the requested number of threads
+    forked_process = 106,      ///< a model is used in a child process after fork(), where its threads do not exist
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents violate the file's format
     unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)
@@ -583,8 +646,8 @@ class error : public std::runtime_error {
 public:
     /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
     /// ": has ", n, " bytes"}).
-    PALI_COLD error(errc code, const error_text& message)
-        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", message}.str()), m_code(code) {}
+    PALI_COLD error(errc code, error_text&& message)
+        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }
@@ -600,7 +663,6 @@ private:
 #include <array>
 #include <optional>
 #include <tuple>
-#include <utility>
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -660,7 +722,7 @@ namespace detail {
 [[noreturn]] inline void unknown_variant(std::string_view name) {
     std::string all;
     for (const std::string_view known : variant_names()) all.append(" ").append(known);
-    throw error(errc::unknown_variant, {"there is no variant '", name, "'; there are", all});
+    throw error(errc::unknown_variant, {"no variant '", name, "'; the variants are", all});
 }
 
 template <std::size_t I, class Function>
@@ -741,101 +803,32 @@ struct read_options {
 
 }} // namespace pali::PALI_ABI
 
-// Per-pixel object mask.
-
-#include <algorithm>
+// Configuration of image preprocessing: what preprocessor_config.json holds and what preprocess() does.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One value per pixel, row-major from the top left corner: 0 outside, 255 inside. A soft mask also has values in between.
-struct mask {
-    static constexpr std::uint8_t inside = 128; ///< threshold: values from here up count as inside
+/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
+enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
 
-    std::size_t width = 0;            ///< in pixels
-    std::size_t height = 0;           ///< in pixels
-    std::vector<std::uint8_t> values; ///< height * width
-
-    mask() = default;
-    /// Creates a mask with every pixel outside.
-    mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
-
-    /// Whether the mask has no pixels, inside or outside.
-    [[nodiscard]] bool empty() const noexcept { return values.empty(); }
-    /// Whether the pixel at column x, row y is inside; not bounds-checked.
-    [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
-    /// Number of pixels inside.
-    [[nodiscard]] std::size_t area() const noexcept {
-        return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [](std::uint8_t v) { return v >= inside; }));
-    }
-
-    friend bool operator==(const mask&, const mask&) = default;
+/// Contents of preprocessor_config.json, or of `image_processor` in processor_config.json. The defaults are PaliGemma's: 224 x 224 pixels,
+/// bicubic, output in [-1, 1]. The steps are applied in the order resize, rescale, normalize.
+struct preprocessing {
+    std::size_t width = 224;                      ///< target width in pixels
+    std::size_t height = 224;                     ///< target height in pixels
+    filter resample = filter::bicubic;            ///< resize filter
+    bool do_resize = true;                        ///< if false, the image must already have the target size
+    bool do_rescale = true;                       ///< multiply by rescale_factor
+    bool do_normalize = true;                     ///< subtract mean, divide by std
+    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
+    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
+    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
 };
-
-/// Intersection over union (IoU) of two masks of the same image, 0 to 1; 0 if both are empty or their sizes differ.
-[[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
-    if (a.width != b.width || a.height != b.height) return 0;
-    std::size_t shared = 0, all = 0;
-    for (std::size_t i = 0; i < a.values.size(); ++i) {
-        const bool in_a = a.values[i] >= mask::inside, in_b = b.values[i] >= mask::inside;
-        shared += in_a && in_b;
-        all += in_a || in_b;
-    }
-    return all > 0 ? static_cast<float>(static_cast<double>(shared) / static_cast<double>(all)) : 0;
-}
-
-}} // namespace pali::PALI_ABI
-
-// Writes images to files: PNG for images and masks, JPEG for photographs.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Encodes an image as PNG. Throws `invalid_argument` if it has no pixels or `pixels` does not hold width * height * 3 bytes;
-/// `cannot_write` if the build has neither libpng nor stb.
-[[nodiscard]] std::vector<std::byte> encode_png(const image& image);
-
-/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
-[[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
-
-/// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
-/// `cannot_write` if the build has neither libjpeg nor stb.
-[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
-
-/// Writes a PNG file, replacing an existing one. Throws as encode_png does, and `cannot_write`.
-void write_png(const std::filesystem::path& path, const image& image);
-/// Writes 8-bit gray pixels, row-major, as a PNG file.
-void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
-/// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
-void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
-/// Writes a mask as a gray PNG file. Throws as above.
-inline void write_png(const std::filesystem::path& path, const mask& values) {
-    write_png(path, values.width, values.height, values.values);
-}
 
 }} // namespace pali::PALI_ABI
 
 // The configuration of a checkpoint: config.json and its companions, with the defaults of transformers.
 
 namespace pali { inline namespace PALI_ABI {
-
-/// Image preprocessing: preprocessor_config.json, or `image_processor` in processor_config.json. Defaults are those of transformers'
-/// SiglipImageProcessor.
-struct image_config {
-    /// @{
-    /// Size after resizing, pixels; default: image_size of config.json.
-    std::size_t width = 224, height = 224;
-    /// @}
-    int resample = 3; ///< Pillow's filter number: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming
-    /// @{
-    /// Whether a step is applied; the order is resize, rescale, normalize.
-    bool do_resize = true, do_rescale = true, do_normalize = true;
-    /// @}
-    double rescale_factor = 1.0 / 255; ///< factor of each channel value, 0 to 255
-    /// @{
-    /// Normalization per channel, red, green, blue: (x - mean) / deviation.
-    std::array<float, 3> mean{0.5f, 0.5f, 0.5f}, deviation{0.5f, 0.5f, 0.5f};
-    /// @}
-    std::filesystem::path file = {}; ///< the file, for messages; may not exist
-};
 
 /// The contents of a checkpoint's JSON files.
 struct checkpoint_config {
@@ -848,7 +841,8 @@ struct checkpoint_config {
     bool tied = true;                  ///< `tie_word_embeddings`: one matrix is embedding and head, if the file has only one of them
     std::string dtype;                 ///< dtype of the stored weights, "bfloat16"; empty if unspecified
     std::filesystem::path file;        ///< config.json, for messages
-    image_config image;                ///< image preprocessing
+    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless the file has another
+    std::filesystem::path image_file;  ///< file of `image`, for messages; may not exist
 };
 
 /// Reads config.json and, if present, generation_config.json, processor_config.json and preprocessor_config.json.
@@ -920,8 +914,9 @@ public:
         requires(!std::same_as<std::remove_cvref_t<F>, answer_callback>)
     answer_callback(F function) { // implicit, so that a lambda can be assigned to an option
         constexpr bool plain = std::is_invocable_r_v<bool, F&, Args...>, numbered = std::is_invocable_r_v<bool, F&, std::size_t, Args...>;
-        static_assert(plain || numbered,
-                      "a callback takes what is reported, or the number of the answer before it, and returns bool: false stops the call");
+        static_assert(
+            plain || numbered,
+            "a callback takes the reported value, optionally preceded by the answer's index, and returns bool: false stops the call");
         if constexpr (numbered) m_function = std::move(function);
         else m_function = [function = std::move(function)](std::size_t, Args... args) mutable -> bool { return function(args...); };
     }
@@ -937,9 +932,15 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Decimal form of floating-point options: 0.8f stands for 0.8.
+// Decimal form of a float: 0.8f stands for 0.8.
 
 #include <charconv>
+#include <version>
+
+#ifndef __cpp_lib_to_chars
+#  include <locale>
+#  include <sstream>
+#endif
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
@@ -954,15 +955,139 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
+#ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
+#else // libc++ 19 reads no floating-point numbers; a stream, unlike strtod(), ignores the locale when told to
+    std::istringstream stream(text);
+    stream.imbue(std::locale::classic());
+    stream >> out;
+#endif
     return out;
 }
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Options of beam search. Separate from the search itself, so that programs that link pali::compiled need not parse it.
+// The options of generation, once: names, meanings and limits. Validation, the options of the program and the conversion from pali_options
+// of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
 
-#include <cmath>
+#include <limits>
+
+namespace pali { inline namespace PALI_ABI { namespace option_list {
+
+/// Description of one option with values of type T.
+template <class T>
+struct entry {
+    const char* name;         ///< name of the member, in C++ and in C
+    const char* flag;         ///< option of the program
+    const char* help;         ///< meaning, as the program's help prints it
+    const char* allowed;      ///< allowed values, as an error message prints them
+    T least;                  ///< smallest allowed value
+    T most;                   ///< largest allowed value
+    bool above_least = false; ///< whether the value must be greater than `least`
+
+    /// Whether the value is within the limits; false for NaN.
+    [[nodiscard]] constexpr bool allows(T value) const noexcept {
+        return value >= least && value <= most && !(above_least && value == least);
+    }
+    /// Throws errc::invalid_argument with the option, its value and the allowed values.
+    void require(T value) const {
+        if (allows(value)) return;
+        if constexpr (std::floating_point<T>) throw error(errc::invalid_argument, {name, " is ", detail::in_decimal(value), "; ", allowed});
+        else if constexpr (!std::same_as<T, bool>) throw error(errc::invalid_argument, {name, " is ", value, "; ", allowed});
+    }
+};
+
+inline constexpr std::size_t any_count = std::numeric_limits<std::size_t>::max();
+inline constexpr std::uint64_t any_seed = std::numeric_limits<std::uint64_t>::max();
+inline constexpr float any_float = std::numeric_limits<float>::max(); // the largest finite one
+/// Far above the 8192 positions that Gemma was trained with, and low enough that no buffer size overflows.
+inline constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
+
+inline constexpr entry<std::size_t> max_new_tokens{
+    "max_new_tokens", "--max-tokens", "Maximum number of tokens of the answer", "1 to 1048576 is allowed", 1, most_new_tokens};
+inline constexpr entry<std::size_t> min_new_tokens{
+    "min_new_tokens", "--min-tokens", "Minimum number of tokens of the answer", "0 to 1048576 is allowed", 0, most_new_tokens};
+inline constexpr entry<float> temperature{
+    "temperature", "--temperature", "Randomness; 0: always the most likely token", "0 (the most likely token) or more is allowed", 0,
+    any_float};
+inline constexpr entry<std::size_t> top_k{"top_k", "--top-k", "Sample from the K most likely tokens; 0: off", "0 or more is allowed",
+                                          0,       any_count};
+inline constexpr entry<float> top_p{
+    "top_p", "--top-p", "Sample from the most likely tokens that reach this probability", "0 to 1 is allowed, 1 being off", 0, 1};
+inline constexpr entry<float> min_p{
+    "min_p", "--min-p", "Drop tokens less likely than this fraction of the most likely one", "0 to 1 is allowed, 0 being off", 0, 1};
+inline constexpr entry<float> typical_p{"typical_p",
+                                        "--typical-p",
+                                        "Sample from the most typical tokens that reach this probability",
+                                        "more than 0, up to 1, is allowed, 1 being off",
+                                        0,
+                                        1,
+                                        true};
+inline constexpr entry<float> repetition_penalty{"repetition_penalty",
+                                                 "--repetition-penalty",
+                                                 "Above 1: tokens already in the sequence become less likely",
+                                                 "more than 0 is allowed, 1 being off",
+                                                 0,
+                                                 any_float,
+                                                 true};
+inline constexpr entry<std::uint64_t> seed{"seed", "--seed", "Random seed", "0 or more is allowed", 0, any_seed};
+inline constexpr entry<std::size_t> num_beams{"num_beams", "--num-beams", "Beam search with this many beams", "1 to 1024 is allowed",
+                                              1,           1024};
+inline constexpr entry<float> length_penalty{
+    "length_penalty", "--length-penalty", "Beam search: above 0 favors longer answers", "a finite number is needed", -any_float, any_float};
+inline constexpr entry<bool> early_stopping{
+    "early_stopping", "--early-stopping", "Beam search: stop when there are as many answers as beams", "", false, true};
+
+/// Calls visit(entry, member...) for each option of sampling. Each argument is a struct with members of these names, such as
+/// sampling_options.
+template <class Visit, class... Options>
+constexpr void visit_sampling(Visit&& visit, Options&... options) {
+    visit(temperature, options.temperature...);
+    visit(top_k, options.top_k...);
+    visit(top_p, options.top_p...);
+    visit(min_p, options.min_p...);
+    visit(typical_p, options.typical_p...);
+    visit(repetition_penalty, options.repetition_penalty...);
+    visit(seed, options.seed...);
+}
+
+/// The same for the options of beam search alone.
+template <class Visit, class... Options>
+constexpr void visit_search(Visit&& visit, Options&... options) {
+    visit(num_beams, options.num_beams...);
+    visit(length_penalty, options.length_penalty...);
+    visit(early_stopping, options.early_stopping...);
+}
+
+/// The same for beam_options.
+template <class Visit, class... Options>
+constexpr void visit_beams(Visit&& visit, Options&... options) {
+    visit(max_new_tokens, options.max_new_tokens...);
+    visit_search(visit, options...);
+}
+
+/// The member `sampling` if there is one; otherwise the options themselves, as in C.
+template <class Options>
+[[nodiscard]] constexpr auto& sampling_of(Options& options) noexcept {
+    if constexpr (requires { options.sampling; }) return options.sampling;
+    else return options;
+}
+
+/// The same for all options: generate_options or pali_options.
+template <class Visit, class... Options>
+constexpr void visit(Visit&& visit, Options&... options) {
+    visit(max_new_tokens, options.max_new_tokens...);
+    visit(min_new_tokens, options.min_new_tokens...);
+    visit_sampling(visit, sampling_of(options)...);
+    visit_search(visit, options...);
+}
+
+/// Visitor that throws errc::invalid_argument for the first value outside its limits.
+inline constexpr auto require_allowed = [](const auto& option, const auto& value) { option.require(value); };
+
+}}} // namespace pali::PALI_ABI::option_list
+
+// Options of beam search. Separate from the search itself, so that programs that link pali::compiled need not parse it.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -973,18 +1098,10 @@ struct beam_options {
     bool early_stopping = false;      ///< stops as soon as num_beams answers are complete; otherwise when no better answer is likely
     std::size_t max_new_tokens = 256; ///< 1 to most_new_tokens
 
-    /// Far above the 8192 positions that Gemma was trained with, and low enough that no buffer size overflows.
-    static constexpr std::size_t most_new_tokens = std::size_t{1} << 20;
+    static constexpr std::size_t most_new_tokens = option_list::most_new_tokens; ///< limit of max_new_tokens
 
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
-    void validate() const {
-        const auto need = [](bool fits, const char* option, const error_text& value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, {option, " is ", value, "; ", allowed});
-        };
-        need(num_beams >= 1 && num_beams <= 1024, "num_beams", num_beams, "1 to 1024 is allowed");
-        need(std::isfinite(length_penalty), "length_penalty", detail::in_decimal(length_penalty), "a finite number is needed");
-        need(max_new_tokens >= 1 && max_new_tokens <= most_new_tokens, "max_new_tokens", max_new_tokens, "1 to 1048576 is allowed");
-    }
+    void validate() const { option_list::visit_beams(option_list::require_allowed, *this); }
 };
 
 }} // namespace pali::PALI_ABI
@@ -1008,17 +1125,7 @@ struct sampling_options {
     [[nodiscard]] bool greedy() const noexcept { return temperature == 0; }
 
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
-    void validate() const {
-        const auto need = [](bool fits, const char* option, float value, const char* allowed) {
-            if (!fits) throw error(errc::invalid_argument, {option, " is ", detail::in_decimal(value), "; ", allowed});
-        };
-        need(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "0 (the most likely token) or more is allowed");
-        need(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1 is allowed, 1 being off");
-        need(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1 is allowed, 0 being off");
-        need(typical_p > 0 && typical_p <= 1, "typical_p", typical_p, "more than 0, up to 1, is allowed, 1 being off");
-        need(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty", repetition_penalty,
-             "more than 0 is allowed, 1 being off");
-    }
+    void validate() const { option_list::visit_sampling(option_list::require_allowed, *this); }
 };
 
 }} // namespace pali::PALI_ABI
@@ -1059,20 +1166,20 @@ struct generate_options {
 
     /// The options of a beam search.
     [[nodiscard]] beam_options beams() const noexcept {
-        return {
-            .num_beams = num_beams, .length_penalty = length_penalty, .early_stopping = early_stopping, .max_new_tokens = max_new_tokens};
+        beam_options out;
+        option_list::visit_beams([](const auto&, auto& to, const auto& from) { to = from; }, out, *this);
+        return out;
     }
 
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
-        beams().validate();
+        option_list::visit(option_list::require_allowed, *this);
         if (min_new_tokens > max_new_tokens)
             throw error(errc::invalid_argument,
                         {"min_new_tokens is ", min_new_tokens, "; max_new_tokens, ", max_new_tokens, ", at most is allowed"});
-        sampling.validate();
         if (num_beams > 1 && !sampling.greedy())
             throw error(errc::invalid_argument,
-                        {"num_beams is ", num_beams, " with a temperature; beam search is greedy: set one of them only"});
+                        {"num_beams is ", num_beams, " with a temperature; beam search does not sample: set only one of them"});
     }
 };
 
@@ -1129,6 +1236,7 @@ struct score_result {
 
 // Axis-aligned bounding box in image pixels.
 
+#include <algorithm>
 #include <ostream>
 
 namespace pali { inline namespace PALI_ABI {
@@ -1177,7 +1285,7 @@ namespace object_detail {
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
     throw error(errc::invalid_argument,
-                {what, ": loc_divisor ", loc_divisor, " is neither 1024 (Google's guide, supervision) nor 1023 (big_vision)"});
+                {what, ": loc_divisor ", loc_divisor, " is not supported; use 1024 (Google's guide, supervision) or 1023 (big_vision)"});
 }
 
 } // namespace object_detail
@@ -1204,6 +1312,48 @@ enum class mask_style {
     hard, ///< big_vision's evaluator: corners truncated to whole pixels, bilinear, thresholded at 0 to 0 or 255
     soft, ///< the Hugging Face Space: corners rounded half to even, mask as bytes, bicubic, values 0 to 255
 };
+
+}} // namespace pali::PALI_ABI
+
+// Per-pixel object mask.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// One value per pixel, row-major from the top left corner: 0 outside, 255 inside. A soft mask also has values in between.
+struct mask {
+    static constexpr std::uint8_t inside = 128; ///< threshold: values from here up count as inside
+
+    std::size_t width = 0;            ///< in pixels
+    std::size_t height = 0;           ///< in pixels
+    std::vector<std::uint8_t> values; ///< height * width
+
+    mask() = default;
+    /// Creates a mask with every pixel outside.
+    mask(std::size_t columns, std::size_t lines) : width(columns), height(lines), values(columns * lines) {}
+
+    /// Whether the mask has no pixels, inside or outside.
+    [[nodiscard]] bool empty() const noexcept { return values.empty(); }
+    /// Whether the pixel at column x, row y is inside; not bounds-checked.
+    [[nodiscard]] bool contains(std::size_t x, std::size_t y) const noexcept { return values[y * width + x] >= inside; }
+    /// Number of pixels inside.
+    [[nodiscard]] std::size_t area() const noexcept {
+        return static_cast<std::size_t>(std::count_if(values.begin(), values.end(), [](std::uint8_t v) { return v >= inside; }));
+    }
+
+    friend bool operator==(const mask&, const mask&) = default;
+};
+
+/// Intersection over union (IoU) of two masks of the same image, 0 to 1; 0 if both are empty or their sizes differ.
+[[nodiscard]] inline float iou(const mask& a, const mask& b) noexcept {
+    if (a.width != b.width || a.height != b.height) return 0;
+    std::size_t shared = 0, all = 0;
+    for (std::size_t i = 0; i < a.values.size(); ++i) {
+        const bool in_a = a.values[i] >= mask::inside, in_b = b.values[i] >= mask::inside;
+        shared += in_a && in_b;
+        all += in_a || in_b;
+    }
+    return all > 0 ? static_cast<float>(static_cast<double>(shared) / static_cast<double>(all)) : 0;
+}
 
 }} // namespace pali::PALI_ABI
 
@@ -1388,8 +1538,8 @@ struct prompt_layout {
     const std::string_view read = read_prompt(prompt);
     for (const std::string_view marker : {"<image>", "<bos>"})
         if (const std::size_t place = read.find(marker); place != std::string_view::npos)
-            throw error(errc::invalid_prompt, {"the prompt has ", marker, " at byte ", place,
-                                               ": images come first, in their order, and are marked by the library; leave it out"});
+            throw error(errc::invalid_prompt,
+                        {"the prompt has ", marker, " at byte ", place, "; the library inserts it itself; remove it"});
     const std::vector<token> words = text.encode(read);
     out.tokens.reserve(image_token_count + words.size() + 2);
     if (image_token_count > 0) out.tokens.assign(image_token_count, text.image());
@@ -1436,7 +1586,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
         if (text.starts_with(verb)) return std::string(text);
     if (!prompt_detail::is_language(text))
         throw error(errc::invalid_prompt,
-                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a prompt for captions (caption en, describe en)"});
+                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a caption prompt (caption en, describe en)"});
     return "caption " + std::string(text);
 }
 /// A question prompt such as "answer en where is the cat?", in the same format. If `question` is already a complete prompt ("answer de
@@ -1445,7 +1595,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     const std::string_view text = read_prompt(question);
     if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
     if (!prompt_detail::is_language(language))
-        throw error(errc::invalid_prompt, {in_quotes(language), " is no language: en, de, zh-Hans, ..."});
+        throw error(errc::invalid_prompt, {in_quotes(language), " is not a language; use en, de, zh-Hans, ..."});
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
 
@@ -1495,10 +1645,10 @@ constexpr std::string_view blanks = " \t\r\n";
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
     if (find_detail::begins_with_verb(things, other))
         throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes",
-                                           ": that is another call (detect for boxes, segment for masks)"});
+                                           "; use the call for that: detect for boxes, segment for masks"});
     if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
     if (things.find_first_not_of(" \t\r\n;") == things.npos)
-        throw error(errc::invalid_prompt, {in_quotes(text), " names nothing to find: \"cat ; dog\" for instance"});
+        throw error(errc::invalid_prompt, {in_quotes(text), " has no label; write the labels as in \"cat ; dog\""});
     return things;
 }
 
@@ -1815,7 +1965,7 @@ struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< bits of a code
     /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
-    static constexpr std::size_t group = Bits == 4 ? 32 : 64;
+    static constexpr std::size_t group = Bits == 4 ? 32 : 64; // the file format and every kernel for bytes depend on it: kernels assert it
     /// Rows of a strip; the count is a multiple.
     static constexpr std::size_t strip = 8;
     /// Bytes of one group in all rows of a strip.
@@ -2024,7 +2174,7 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< key in the 
 // This header is for bodies: sources that link compiled bodies do not include it.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
 #  error                                                                                                                                   \
-      "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: masks are infinities and the order of sums is fixed. Use -O2 or -O3"
+      "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: attention masks use infinities, and the order of summation is fixed. Use -O2 or -O3"
 #endif
 
 /// Inline namespace of code whose instructions depend on compiler flags; it is named after them. Translation units compiled with different
@@ -2347,7 +2497,7 @@ PALI_COMPILED_VARIANTS
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header with everything that inference needs.
+// pali: PaliGemma and PaliGemma 2 in C++. Umbrella header for inference. Drawing is in pali/draw.hpp, result files are in pali/formats.hpp.
 
 // Operating system services other than memory, for which see files/mmap.hpp. Only their bodies depend on the system.
 
@@ -2360,6 +2510,9 @@ bool pin_this_thread(std::size_t i) noexcept;
 /// Requests permission for the AMX tile registers, which Linux grants per process. Returns false if it is not granted, and on other
 /// systems.
 [[nodiscard]] bool may_use_tiles() noexcept;
+
+/// The id of this process, which differs in a child after fork().
+[[nodiscard]] long process_id() noexcept;
 
 /// Cache sizes of one core, in bytes.
 struct cache_sizes {
@@ -2492,6 +2645,17 @@ struct selection {
 
 }}} // namespace pali::PALI_ABI::arch
 
+// Writes config.json.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// config.json of a model, with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the same
+/// configuration from it, apart from image preprocessing, which has a file of its own. Throws errc::unsupported_config for sliding windows
+/// that config.json cannot express: of two lengths, or in a decoder of the first generation.
+[[nodiscard]] std::string config_json(const checkpoint_config& of);
+
+}} // namespace pali::PALI_ABI
+
 // Differences between two configurations.
 
 namespace pali { inline namespace PALI_ABI {
@@ -2542,6 +2706,7 @@ template <model_config Config>
 
 // Label colors that people with any kind of color vision can tell apart.
 
+#include <cmath>
 #include <iterator>
 
 namespace pali { inline namespace PALI_ABI {
@@ -2730,6 +2895,34 @@ struct terminal_size {
 /// keeps its aspect ratio, is shrunk to fit into `size` and is never enlarged. The text contains nothing but the pixels: no metadata.
 /// Throws `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
 [[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
+
+}} // namespace pali::PALI_ABI
+
+// Writes images to files: PNG for images and masks, JPEG for photographs.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Encodes an image as PNG. Throws `invalid_argument` if it has no pixels or `pixels` does not hold width * height * 3 bytes;
+/// `cannot_write` if the build has neither libpng nor stb.
+[[nodiscard]] std::vector<std::byte> encode_png(const image& image);
+
+/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
+[[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+
+/// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
+/// `cannot_write` if the build has neither libjpeg nor stb.
+[[nodiscard]] std::vector<std::byte> encode_jpeg(const image& image, int quality = 90);
+
+/// Writes a PNG file, replacing an existing one. Throws as encode_png does, and `cannot_write`.
+void write_png(const std::filesystem::path& path, const image& image);
+/// Writes 8-bit gray pixels, row-major, as a PNG file.
+void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
+/// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
+void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
+/// Writes a mask as a gray PNG file. Throws as above.
+inline void write_png(const std::filesystem::path& path, const mask& values) {
+    write_png(path, values.width, values.height, values.values);
+}
 
 }} // namespace pali::PALI_ABI
 
@@ -2968,8 +3161,6 @@ private:
 
 // Constrained decoding for detect and segment: forces well-formed answers that name only the requested labels.
 
-#include <limits>
-
 namespace pali { inline namespace PALI_ABI {
 
 /// Splits the argument of a detect or segment prompt: "cat ; black dog" -> {"cat", "black dog"}. Empty labels are dropped.
@@ -2996,8 +3187,7 @@ public:
     /// Throws errc::invalid_argument if there is no label; errc::missing_token if the vocabulary lacks <loc....>, or <seg...> when `masks`
     /// is set.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
-        if (labels.empty())
-            throw error(errc::invalid_argument, "constrained decoding needs to know what was asked for: name one thing at least");
+        if (labels.empty()) throw error(errc::invalid_argument, "constrained decoding needs at least one label");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
@@ -3035,7 +3225,7 @@ private:
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
-        if (!id) throw error(errc::missing_token, {"the vocabulary lacks some of ", pieces, ", so this model cannot point at things"});
+        if (!id) throw error(errc::missing_token, {"the vocabulary lacks some of ", pieces, ", so this model cannot detect or segment"});
         return *id;
     }
 
@@ -3401,7 +3591,7 @@ namespace pali { inline namespace PALI_ABI {
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
         throw error(errc::invalid_argument,
-                    {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; each token has one"});
+                    {"score_of: ", ranges.size(), " tokens with ", logprobs.size(), " log-probabilities; one for each token is needed"});
     double sum = 0;
     std::size_t count = 0, done = 0; // tokens before `done` have been counted
     for (const text_range& part : {object.box_bytes, object.label_bytes}) {
@@ -3584,8 +3774,8 @@ struct run_lengths {
 /// Parses a compressed string. Throws `malformed_file` if it does not encode a mask of width x height pixels.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
     constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum overflows 64 bits
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_file, {"run lengths of a mask of ", width, " x ", height, ": ", what});
+    const auto fail = [&](error_text&& what) {
+        throw error(errc::malformed_file, {"run lengths for a mask of ", width, " x ", height, ": ", std::move(what).str()});
     };
     if (height != 0 && width > most / height) fail("too large");
     run_lengths made{.width = width, .height = height, .counts = {}};
@@ -3593,9 +3783,9 @@ struct run_lengths {
     for (std::size_t at = 0; at < text.size();) {
         std::int64_t count = 0;
         for (unsigned shift = 0;; shift += 5) {
-            if (at == text.size()) fail("the last number is cut off");
+            if (at == text.size()) fail("the last number is incomplete");
             const int c = text[at] - '0';
-            if (c < 0 || c > 63) fail({"byte ", at, " is none of '0' to 'o'"});
+            if (c < 0 || c > 63) fail({"byte ", at, " is not one of '0' to 'o'"});
             if (shift > 45) fail({"the number before byte ", at, " is too long"});
             ++at;
             count += std::int64_t{c & 31} << shift;
@@ -3604,11 +3794,11 @@ struct run_lengths {
             break;
         }
         if (made.counts.size() > 2) count += static_cast<std::int64_t>(made.counts[made.counts.size() - 2]);
-        if (count < 0 || static_cast<std::size_t>(count) > left) fail("the runs do not fit");
+        if (count < 0 || static_cast<std::size_t>(count) > left) fail("the runs exceed the mask");
         made.counts.push_back(static_cast<std::size_t>(count));
         left -= made.counts.back();
     }
-    if (left != 0) fail({left, " pixels are in no run"});
+    if (left != 0) fail({left, " pixels are not covered by a run"});
     return made;
 }
 
@@ -3760,6 +3950,10 @@ public:
     /// Number of threads, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
+    /// Throws errc::forked_process in a child of the process that started the threads: fork() copies none of them, so run() would wait
+    /// forever. One system call; call it once before a series of runs.
+    void require_own_process() const;
+
     /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` is meant
     /// for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left, so neighboring tasks should read
     /// neighboring memory. A task must not throw.
@@ -3767,7 +3961,7 @@ public:
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
         static_assert(std::is_invocable_v<Task&, std::size_t> || std::is_invocable_v<Task&, std::size_t, std::size_t>,
-                      "a task is called with its number, or with its number and that of its thread");
+                      "a task is called with its index, or with its index and its thread's index");
         m_call = [](void* t, std::size_t i, std::size_t thread) {
             if constexpr (std::is_invocable_v<Task&, std::size_t>) (*static_cast<task_type*>(t))(i);
             else (*static_cast<task_type*>(t))(i, thread);
@@ -3796,6 +3990,7 @@ private:
     static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
     static constexpr std::size_t yield_every = 512;
 
+    long m_process; // that started the workers
     std::vector<std::thread> m_workers;
     void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
     void* m_task = nullptr;
@@ -5031,6 +5226,7 @@ template <std::size_t Bits>
 PALI_TARGET("avx2")
 void read_strip_avx2(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
+    static_assert(matrix::group == (Bits == 4 ? 32 : 64), "a 4-bit group is two halves of 16 elements, an 8-bit group four times 16");
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
@@ -5526,6 +5722,9 @@ void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::
 #  include <immintrin.h>
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
+
+static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
+              "a group fills 4 registers of 32 codes of 4 bits with their upper halves, or 16 of 8 bits");
 
 /// Byte products by AVX2: VPMADDUBSW multiplies 32 unsigned by signed bytes and adds the products in pairs.
 struct avx2_bytes {
@@ -6578,6 +6777,9 @@ template <class A>
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
+static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
+              "a group of a token fills half a register for 4-bit weights and a whole one for 8-bit weights");
+
 /**
  * Several tokens, two strips at a time: lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a signed byte to each
  * lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins). 32 registers hold the
@@ -7173,6 +7375,189 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
+// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
+
+#include <cstring>
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace image_detail {
+
+inline constexpr double pi = 3.14159265358979323846;
+
+// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
+inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+
+inline double bilinear_weight(double x) noexcept {
+    x = std::abs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+inline double hamming_weight(double x) noexcept {
+    x = std::abs(x);
+    if (x == 0.0) return 1.0;
+    if (x >= 1.0) return 0.0;
+    x = kernels::stored(x * pi);
+    // Pillow has these two constants as float.
+    return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
+}
+
+inline double bicubic_weight(double x) noexcept { // a = -0.5
+    x = std::abs(x);
+    if (x < 1.0) return kernels::stored(kernels::stored((kernels::stored(1.5 * x) - 2.5) * x) * x) + 1.0;
+    if (x < 2.0) return (kernels::stored((kernels::stored((x - 5.0) * x) + 8.0) * x) - 4.0) * -0.5;
+    return 0.0;
+}
+
+inline double sinc(double x) noexcept {
+    if (x == 0.0) return 1.0;
+    x = kernels::stored(x * pi);
+    return std::sin(x) / x;
+}
+
+inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+[[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
+    switch (kind) {
+    case filter::box:
+        return kernels::make_resample_weights(in, out, 0.5, box_weight);
+    case filter::bilinear:
+        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
+    case filter::hamming:
+        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
+    case filter::bicubic:
+        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
+    case filter::lanczos:
+        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
+    case filter::nearest:
+        break;
+    }
+    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
+                                         " is not one of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
+}
+
+// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
+[[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
+    const double step = static_cast<double>(in) / static_cast<double>(out);
+    std::vector<std::size_t> positions(out);
+    double at = kernels::stored(step * 0.5);
+    for (std::size_t& position : positions) {
+        position = static_cast<std::size_t>(at);
+        at += step;
+    }
+    return positions;
+}
+
+[[nodiscard]] inline image resize_nearest(const image& from, std::size_t width, std::size_t height) {
+    const auto columns = nearest_positions(from.width, width);
+    const auto rows = nearest_positions(from.height, height);
+    image made(width, height);
+    for (std::size_t y = 0; y < height; ++y) {
+        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
+        for (std::size_t x = 0; x < width; ++x)
+            if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
+    }
+    return made;
+}
+
+inline namespace PALI_SIMD {
+
+/// Resamples rows [first, first + count) of the image to another width.
+[[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
+    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
+    image made(width, count);
+    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
+    for (std::size_t y = 0; y < count; ++y) {
+        std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
+        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
+    }
+    return made;
+}
+
+/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
+[[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
+    image made(from.width, weights.spans.size());
+    for (std::size_t y = 0; y < made.height; ++y)
+        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
+                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
+                                           from.width * 3);
+    return made;
+}
+
+} // namespace PALI_SIMD
+
+} // namespace image_detail
+
+inline namespace PALI_SIMD {
+
+/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
+/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
+[[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
+    constexpr std::size_t most = std::size_t{1} << 24;
+    if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
+        from.height > most || from.pixels.size() != from.width * from.height * 3)
+        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
+                                             width, " x ", height, "; sides must be 1 to 16777216, and bytes must be width * height * 3"});
+    if (width == from.width && height == from.height) return from;
+    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
+    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
+    const auto weights = image_detail::weights_of(kind, from.height, height);
+    if (width == from.width) return image_detail::resize_height(from, weights, 0);
+
+    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
+    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
+    const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
+    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
+    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
+    const std::size_t last = weights.spans.back().first + weights.spans.back().count;
+    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
+}
+
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
+
+// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
+/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
+/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
+inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
+    image resized;
+    if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
+    const image& use = how.do_resize ? resized : from;
+    if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
+        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model needs ", how.width,
+                                             " x ", how.height, ", and do_resize is off"});
+    // Lookup table: a byte has only 256 values.
+    std::array<std::array<float, 256>, 3> table;
+    for (std::size_t c = 0; c < 3; ++c) {
+        const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
+        if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
+            throw error(errc::invalid_argument,
+                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std must not be 0"});
+        for (std::size_t value = 0; value < 256; ++value) {
+            const auto byte = static_cast<double>(value);
+            const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
+            table[c][value] = how.do_normalize ? (scaled - mean) / std : scaled;
+        }
+    }
+    const std::size_t plane = use.width * use.height;
+    for (std::size_t i = 0; i < plane; ++i)
+        for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
+}
+
+/// Returns the pixel values as a new tensor (3, height, width).
+[[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
+    tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
+    preprocess(from, how, made.data());
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
 // Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
 
 namespace pali { inline namespace PALI_ABI {
@@ -7209,7 +7594,7 @@ public:
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
         if (vocabulary < each)
-            throw error(errc::invalid_argument, {"a beam search over ", vocabulary, " tokens; ", each, " or more are needed"});
+            throw error(errc::invalid_argument, {"beam search: the vocabulary has ", vocabulary, " tokens; ", each, " or more are needed"});
         const std::size_t beams = m_options.num_beams;
         m_kept = each * beams;
         m_running.resize(beams);
@@ -7283,7 +7668,7 @@ private:
 
     void check(const rows<const float>& scores, const char* what) const {
         if (scores.width == m_vocabulary && (scores.count == m_options.num_beams || (m_length == 0 && scores.count == 1))) return;
-        throw error(errc::invalid_argument, {"a beam search is given ", what, " of shape (", scores.count, ", ", scores.width, "); (",
+        throw error(errc::invalid_argument, {"beam search: ", what, " have shape (", scores.count, ", ", scores.width, "); (",
                                              m_options.num_beams, ", ", m_vocabulary, ") is needed", m_length == 0 ? ", or one row" : ""});
     }
 
@@ -7305,11 +7690,10 @@ private:
             }
         }
         if (m_candidates.size() < m_kept)
-            throw error(errc::invalid_argument, {"a beam search is given scores of which only ", m_candidates.size(),
-                                                 " are numbers; are the weights whole and of the right dtype?"});
+            throw error(errc::invalid_argument, {"beam search: only ", m_candidates.size(),
+                                                 " scores are not NaN; are the weights complete and of the right dtype?"});
         if (std::isinf(m_candidates.front().score) && m_candidates.front().score < 0)
-            throw error(errc::invalid_argument,
-                        "a beam search is given scores that are all minus infinity: a constraint left no token to go on with");
+            throw error(errc::invalid_argument, "beam search: all scores are minus infinity; a constraint left no token to continue with");
     }
 
     /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
@@ -7618,7 +8002,7 @@ public:
     /// Throws errc::invalid_argument for invalid options.
     sampler(const sampling_options& options, std::size_t vocabulary) : m_options(options), m_memory(vocabulary), m_random(options.seed) {
         m_options.validate();
-        if (vocabulary == 0) throw error(errc::invalid_argument, "a sampler over a vocabulary of 0 tokens; 1 or more is needed");
+        if (vocabulary == 0) throw error(errc::invalid_argument, "sampler: the vocabulary has 0 tokens; 1 or more are needed");
     }
 
     /// Chooses the next token. Overwrites `logits` (vocabulary): call log_softmax_at first to get the probability under the model's own
@@ -7630,7 +8014,7 @@ public:
         const std::size_t best = argmax(logits);
         if (!std::isfinite(logits[best]))
             throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
-                                                 "): no token can be chosen; are the weights whole and of the right dtype?"});
+                                                 "): no token can be chosen; are the weights complete and of the right dtype?"});
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
 
@@ -7849,7 +8233,7 @@ public:
     void require(std::size_t count) const {
         if (m_length + count > m_capacity)
             throw error(errc::capacity_exceeded,
-                        {"a sequence of ", m_length + count, " tokens does not fit a key-value cache of ", m_capacity});
+                        {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
     }
     /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix.
     void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
@@ -7985,7 +8369,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Text of the message for a pointer, appended to the file name.
 inline constexpr const char* lfs_pointer_words =
-    ": is a pointer of Git LFS and not the file itself: run git lfs pull in the folder, or download the file";
+    ": is a Git LFS pointer, not the file itself; run git lfs pull in the folder, or download the file";
 
 /// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
@@ -8008,8 +8392,8 @@ public:
     static constexpr std::size_t most = 10; ///< number of texts that are kept
 
     /// Adds an item. Its text is formatted only if it is kept.
-    void add(const error_text& one) {
-        if (m_count++ < most) m_kept.push_back(one.str());
+    void add(error_text&& one) {
+        if (m_count++ < most) m_kept.push_back(std::move(one).str());
     }
     /// Number of items added.
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }
@@ -8047,14 +8431,14 @@ namespace pali { inline namespace PALI_ABI {
         if (static_cast<std::size_t>(id) >= read.sizes.vocab)
             throw error(errc::missing_token,
                         {folder.string(), ": the token ", in_quotes(text.decode(std::span(&id, 1))), " has the id ", id,
-                         ", and the model knows ", read.sizes.vocab, "; is the vocabulary that of this checkpoint?"});
+                         ", but the model has ", read.sizes.vocab, " tokens; does the vocabulary belong to this checkpoint?"});
     return text;
 }
 
 /// Advice for a token without an embedding row.
-inline constexpr const char* token_rows_cure = "before training, model.resize_token_embeddings(len(tokenizer)) adds the rows";
+inline constexpr const char* token_rows_cure = "to add the rows, call model.resize_token_embeddings(len(tokenizer)) before training";
 
-/// Returns "2 tokens have no row in the embedding, which has 257152: '<new>' (257153), ...", or "" if every token has a row. `<image>`
+/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>`
 /// needs none, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
@@ -8065,9 +8449,9 @@ inline constexpr const char* token_rows_cure = "before training, model.resize_to
     if (found.empty()) return {};
     return error_text{found.size(),
                       found.size() == 1 ? " token has" : " tokens have",
-                      " no row in the embedding, which has ",
+                      " no row in the embedding of ",
                       rows,
-                      ": ",
+                      " rows: ",
                       found.in_a_row(),
                       "; ",
                       token_rows_cure}
@@ -8079,8 +8463,8 @@ inline void require_token_rows(const tokenizer& text, std::span<const token> ids
     for (const token id : ids)
         if (static_cast<std::size_t>(id) >= rows)
             throw error(errc::invalid_prompt,
-                        {"the text holds the token ", in_quotes(text.piece(id)), " with the id ", id, ", and the embedding has ", rows,
-                         " rows; leave it out, or use a model that was trained with it: ", token_rows_cure});
+                        {"the text contains the token ", in_quotes(text.piece(id)), " with the id ", id, ", but the embedding has only ",
+                         rows, " rows; remove it, or use a model that was trained with it: ", token_rows_cure});
 }
 
 }} // namespace pali::PALI_ABI
@@ -8595,7 +8979,7 @@ struct tensor_info {
     /// The elements in place. T must have the size of `type`, and is_aligned() must hold.
     template <class T>
     [[nodiscard]] std::span<const T> as() const noexcept {
-        static_assert(std::is_trivially_copyable_v<T>, "numbers in a file are plain bytes");
+        static_assert(std::is_trivially_copyable_v<T>, "elements in a file are plain bytes");
         PALI_ASSERT(sizeof(T) == size_of(type) && is_aligned());
         return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
     }
@@ -8697,8 +9081,6 @@ private:
 
 // Conversion of stored elements to the dtype of the model.
 
-#include <cstring>
-
 namespace pali { inline namespace PALI_ABI {
 
 /// Whether weights of this dtype are supported: F32, BF16, F16.
@@ -8714,7 +9096,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Advice for a checkpoint with unsupported dtypes.
 inline constexpr const char* conversion_cure =
-    "Convert the checkpoint by transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
+    "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
 namespace detail {
@@ -8798,13 +9180,12 @@ namespace pali { inline namespace PALI_ABI {
 inline void refuse_foreign_format(const tensor_table& tensors, const std::string& source) {
     if (const std::string* const adapter = find_adapter(tensors))
         throw error(errc::unsupported_format,
-                    {source, ": holds a PEFT adapter that is not merged into its base: tensor ", in_quotes(*adapter),
-                     ". Merge and save it by model.merge_and_unload().save_pretrained(OUT), and name that folder"});
+                    {source, ": contains a PEFT adapter that is not merged into its base model: tensor ", in_quotes(*adapter),
+                     ". Merge and save it with model.merge_and_unload().save_pretrained(OUT), and use that folder"});
     if (const std::string_view format = foreign_format(tensors); !format.empty())
-        throw error(
-            errc::unsupported_format,
-            {source, ": holds weights quantized in the format of ", format,
-             ", which is not read; take the checkpoint in BF16, F16 or F32 that they were made from: it can be loaded as int8 or int4"});
+        throw error(errc::unsupported_format,
+                    {source, ": contains weights in the quantized format of ", format,
+                     ", which is not supported; use the original checkpoint in BF16, F16 or F32: it can be loaded as int8 or int4"});
 }
 
 }} // namespace pali::PALI_ABI
@@ -8912,9 +9293,9 @@ private:
                       found.empty() ? "none" : found.in_a_row(3),
                       "; expected: names that begin with ",
                       expected.in_a_row(),
-                      several ? ". There are decoders with the prefixes " : "",
+                      several ? ". The file has several decoders, with the prefixes " : "",
                       several ? decoders.in_a_row() : "",
-                      several ? ": save one model alone" : ""}
+                      several ? "; save one model only" : ""}
         .str();
 }
 
@@ -8932,6 +9313,44 @@ private:
 
 }} // namespace pali::PALI_ABI
 
+// How the elements of a tensor reach the network: in place, copied, or converted.
+
+#include <variant>
+
+namespace pali { inline namespace PALI_ABI { namespace weights_detail {
+
+/// The elements as the file stores them, in place or copied: `set` gets their address.
+struct as_stored {
+    std::function<void(const std::byte*)> set;
+};
+/// Other elements than the file stores, written into new memory.
+struct converted {
+    std::function<void(std::byte*, thread_pool&)> write;
+};
+/// A tensor and how a member of the network gets its elements.
+struct placed_tensor {
+    const tensor_info* tensor;
+    std::size_t bytes; // of the copy, if any
+    bool small;        // a vector: copied only if it cannot be used in place
+    std::variant<as_stored, converted> placement;
+
+    [[nodiscard]] bool copies(residency where) const noexcept {
+        return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
+    }
+    /// Into `memory`, or in place without it.
+    void place(std::byte* memory, thread_pool& threads) const {
+        if (const auto* const other = std::get_if<converted>(&placement)) return other->write(memory, threads);
+        const auto& set = std::get<as_stored>(placement).set;
+        if (!memory) return set(tensor->bytes.data());
+        constexpr std::size_t piece = std::size_t{1} << 20;
+        threads.run_blocks(tensor->bytes.size(), piece,
+                           [&](std::size_t first, std::size_t n) { std::memcpy(memory + first, tensor->bytes.data() + first, n); });
+        set(memory);
+    }
+};
+
+}}} // namespace pali::PALI_ABI::weights_detail
+
 // Quantization of a stored matrix to 8 or 4 bits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
@@ -8940,8 +9359,8 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantized() {
     using layout = quantized_rows<Bits>;
-    return "quantized weights are made of BF16, F16 or F32 with a multiple of " + std::to_string(layout::group) + " columns and of " +
-           std::to_string(layout::strip) + " rows, which embedding and head may have any number of";
+    return "quantization needs BF16, F16 or F32, columns in a multiple of " + std::to_string(layout::group) +
+           " and, except for embedding and head, rows in a multiple of " + std::to_string(layout::strip);
 }
 
 /// Size of the codes and scales of a matrix in bytes, with the last strip padded.
@@ -9038,7 +9457,7 @@ public:
             const auto [at, added] = m_tensors.emplace(names.published(name), named{&tensor, &name});
             if (!added)
                 tell(kind::ambiguous,
-                     {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both stand for ", in_quotes(at->first)});
+                     {"tensors ", in_quotes(name), " and ", in_quotes(*at->second.name), " both map to ", in_quotes(at->first)});
         }
     }
 
@@ -9066,9 +9485,9 @@ public:
     /// own if `strict` or if one belongs to a layer. `hint` suggests a cause. If no name is known, the message is a single line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
-            throw error(errc::checkpoint_mismatch, {m_source, ": holds ", m_codes.weights, " weights (", m_codes.count,
-                                                    " matrices of them, ", in_quotes(m_codes.first), " the first); load it as ",
-                                                    m_codes.weights, ", or load the checkpoint that it was made from"});
+            throw error(errc::checkpoint_mismatch,
+                        {m_source, ": contains ", m_codes.weights, " weights (", m_codes.count, " matrices, the first is ",
+                         in_quotes(m_codes.first), "); load it as ", m_codes.weights, ", or load the original checkpoint"});
         std::string all;
         std::size_t count = 0;
         for (const short_list& problems : m_problems) {
@@ -9076,11 +9495,14 @@ public:
             count += problems.size();
         }
         for (const auto& [type, names] : m_unread) {
-            all +=
-                error_text{
-                    "\n  tensor",    names.size() == 1 ? " " : "s ", names.in_a_row(3), names.size() == 1 ? " is" : " are", " stored as ",
-                    to_string(type), "; BF16, F16 and F32 are read"}
-                    .str();
+            all += error_text{"\n  tensor",
+                              names.size() == 1 ? " " : "s ",
+                              names.in_a_row(3),
+                              names.size() == 1 ? " is" : " are",
+                              " stored as ",
+                              to_string(type),
+                              "; BF16, F16 and F32 are supported"}
+                       .str();
             count += names.size();
         }
         if (count > 0 && std::none_of(m_tensors.begin(), m_tensors.end(), [&](const auto& one) { return m_used.contains(one.first); }))
@@ -9100,14 +9522,14 @@ public:
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
-        for (const job& j : m_jobs)
+        for (const auto& j : m_jobs)
             if (j.copies(where)) bytes += in_cache_lines(j.bytes);
         page_memory memory(bytes);
         std::size_t used = 0;
         const auto report = [&](double fraction) {
-            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": loading was stopped by the callback"});
+            if (progress && !progress("load", fraction)) throw error(errc::cancelled, {m_source, ": the callback stopped loading"});
         };
-        for (const job& j : m_jobs) {
+        for (const auto& j : m_jobs) {
             const bool copies = j.copies(where);
             j.place(copies ? memory.bytes().data() + used : nullptr, threads);
             if (!copies) continue;
@@ -9120,17 +9542,8 @@ public:
     }
 
 private:
-    struct job {
-        const tensor_info* tensor;
-        std::size_t bytes;                                   // of the copy, if any
-        bool in_place;                                       // dtype and alignment in the file fit
-        bool small;                                          // a vector: copied only if not in_place
-        std::function<void(std::byte*, thread_pool&)> place; // null: point into the file
-        [[nodiscard]] bool copies(residency where) const noexcept { return !in_place || (where == residency::resident && !small); }
-    };
-
     enum class kind { ambiguous, missing, shape, size };
-    void tell(kind what, const error_text& problem) { m_problems[static_cast<std::size_t>(what)].add(problem); }
+    void tell(kind what, error_text&& problem) { m_problems[static_cast<std::size_t>(what)].add(std::move(problem)); }
 
     [[noreturn]] void throw_unknown_names(const std::string& hint) const {
         short_list found;
@@ -9169,7 +9582,7 @@ private:
         }
         if (tensor.shape != shape && !is_channels_last(tensor, shape)) {
             tell(kind::shape, {tensor.file, ": tensor ", in_quotes(written), " has shape ", describe_shape(tensor.shape),
-                               ", the configuration needs ", describe_shape(shape)});
+                               "; the configuration needs ", describe_shape(shape)});
             return nullptr;
         }
         if (!is_convertible(tensor.type)) {
@@ -9180,22 +9593,22 @@ private:
     }
 
     template <class Element>
-    [[nodiscard]] static bool fits(const tensor_info& tensor) noexcept {
-        return tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16) && tensor.is_aligned();
-    }
-    template <class Element>
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), fits<Element>(tensor), small,
-                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                              if (!memory) return set(reinterpret_cast<const Element*>(tensor.bytes.data()));
-                              auto* const to = reinterpret_cast<Element*>(memory);
-                              constexpr std::size_t piece = std::size_t{1} << 18;
-                              threads.run((tensor.count() + piece - 1) / piece, [&](std::size_t task) {
-                                  const std::size_t first = task * piece;
-                                  convert(tensor, first, std::min(piece, tensor.count() - first), to + first);
-                              });
-                              set(to);
-                          }});
+        const std::size_t bytes = tensor.count() * sizeof(Element);
+        if (tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16)) {
+            m_jobs.push_back({&tensor, bytes, small, weights_detail::as_stored{[set = std::move(set)](const std::byte* at) {
+                                  set(reinterpret_cast<const Element*>(at));
+                              }}});
+            return;
+        }
+        m_jobs.push_back(
+            {&tensor, bytes, small, weights_detail::converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                 auto* const to = reinterpret_cast<Element*>(memory);
+                 constexpr std::size_t piece = std::size_t{1} << 18;
+                 threads.run_blocks(tensor.count(), piece,
+                                    [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
+                 set(to);
+             }}});
     }
     template <class Element>
     void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
@@ -9205,8 +9618,8 @@ private:
     }
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
-        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false, false,
-                          [&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+        m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
+                          weights_detail::converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
                               auto* const numbers = reinterpret_cast<Element*>(memory);
                               threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
@@ -9215,7 +9628,7 @@ private:
                                                   numbers + row * width + channel * (width / channels) + pixel);
                               });
                               to = rows<const Element>(numbers, tensor.shape[0], width);
-                          }});
+                          }}});
     }
 
     [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not quantize it
@@ -9241,7 +9654,7 @@ private:
             const tensor_info& tensor = *look_up(part);
             if (tensor.type == type && tensor.shape == needed) return &tensor;
             tell(kind::shape, {tensor.file, ": tensor ", in_quotes(name_in_file(part)), " is ", describe(tensor),
-                               ", the configuration needs ", to_string(type), describe_shape(needed)});
+                               "; the configuration needs ", to_string(type), describe_shape(needed)});
             return nullptr;
         };
         const tensor_info* const codes = stored(name, code_type<Bits>, layout::codes_shape(count, width));
@@ -9254,21 +9667,13 @@ private:
     }
 
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), tensor.is_aligned(), false,
-                          [&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                              if (!memory) return set(tensor.bytes.data());
-                              constexpr std::size_t piece = std::size_t{1} << 20;
-                              threads.run((tensor.bytes.size() + piece - 1) / piece, [&](std::size_t task) {
-                                  const std::size_t first = task * piece;
-                                  std::memcpy(memory + first, tensor.bytes.data() + first, std::min(piece, tensor.bytes.size() - first));
-                              });
-                              set(memory);
-                          }});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), false, weights_detail::as_stored{std::move(set)}});
     }
     template <std::size_t Bits>
     void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, false,
-                          [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }});
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false,
+                          weights_detail::converted{
+                              [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }}});
     }
     void want_vector(const tensor_info& tensor, const float*& to) {
         want<float>(tensor, true, [&to](const float* data) { to = data; });
@@ -9291,7 +9696,7 @@ private:
     std::map<dtype, short_list> m_unread; // names of tensors with an unsupported dtype
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
-    std::vector<job> m_jobs;
+    std::vector<weights_detail::placed_tensor> m_jobs;
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
@@ -9348,20 +9753,22 @@ namespace pali { inline namespace PALI_ABI {
 inline void check_tensors(const checkpoint_files& files, const binder& names, const checkpoint_config& read, bool strict,
                           const std::function<void(std::string_view)>& on_notice) {
     const std::string source = files.path().string();
-    std::string hint = "The configuration is that of " + read.file.string() + "; is the checkpoint complete, and of this model?";
-    if (!read.tied) hint += " tie_word_embeddings is false in it: embedding and head are two matrices, and both are needed.";
+    std::string hint =
+        "The configuration comes from " + read.file.string() + "; is the checkpoint complete, and does it belong to this model?";
+    if (!read.tied) hint += " It sets tie_word_embeddings to false: the embedding and the head are separate matrices, and both are needed.";
     if (files.is_shard())
-        hint += " The file is one shard of several: name the folder, " + folder_of_checkpoint(files.path()).string() + ", to use them all.";
+        hint +=
+            " The file is one of several shards: pass the folder, " + folder_of_checkpoint(files.path()).string() + ", to use them all.";
     if (names.finds_unread_types()) hint.insert(0, std::string(conversion_cure) + "\n");
     const short_list& differences = files.differences();
-    if (!differences.empty()) hint += "\nIndex and shards differ; are they of one download?" + differences.joined("\n  ");
+    if (!differences.empty()) hint += "\nThe index and the shards differ; are they from the same download?" + differences.joined("\n  ");
     names.check(hint, strict);
     if (strict && !differences.empty())
         throw error(errc::checkpoint_mismatch,
-                    {source, ": index and shards differ; are they of one download?", differences.joined("\n  ")});
+                    {source, ": the index and the shards differ; are they from the same download?", differences.joined("\n  ")});
     if (!on_notice) return;
     if (!differences.empty())
-        on_notice(source + ": index and shards differ, and the shards are used as they are: " + differences.in_a_row());
+        on_notice(source + ": the index and the shards differ; the tensors are used as found in the shards: " + differences.in_a_row());
     if (const short_list unused = names.unused(); !unused.empty())
         on_notice(source + ": " + std::to_string(unused.size()) + (unused.size() == 1 ? " tensor is" : " tensors are") +
                   " not used: " + unused.in_a_row());
@@ -9372,13 +9779,12 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
-        throw error(
-            errc::malformed_file,
-            {files.path().string(),
-             ": the model's logits are not finite, though all of its weights are: numbers outgrew their type; load the weights as f32"});
-    throw error(errc::malformed_file, {files.path().string(), ": the model's logits are not finite, for ", broken.size(),
-                                       broken.size() == 1 ? " tensor is not:" : " tensors are not:", broken.joined("\n  "),
-                                       "\nGet the checkpoint again, or save it from a training run that did not diverge"});
+        throw error(errc::malformed_file,
+                    {files.path().string(),
+                     ": the logits are not finite although all weights are: an intermediate value overflowed; load the weights as f32"});
+    throw error(errc::malformed_file, {files.path().string(), ": the logits are not finite because ", broken.size(),
+                                       broken.size() == 1 ? " tensor is not finite:" : " tensors are not finite:", broken.joined("\n  "),
+                                       "\nDownload the checkpoint again, or save it from a training run that did not diverge"});
 }
 
 }} // namespace pali::PALI_ABI
@@ -9678,8 +10084,8 @@ template <class Network>
     std::size_t seen = 0;
     for (const image_features& image : images) {
         if (image.values.shape(1) != net.config.hidden)
-            throw error(errc::invalid_argument, {"image features are ", image.values.shape(1), " wide, this model needs ",
-                                                 net.config.hidden, "; were they made by another model?"});
+            throw error(errc::invalid_argument, {"the image features are ", image.values.shape(1), " wide, but this model needs ",
+                                                 net.config.hidden, "; were they computed by another model?"});
         seen += image.values.shape(0);
     }
     matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
@@ -9701,9 +10107,9 @@ template <class Network>
     require_token_rows(text, std::span(layout.tokens).subspan(image_tokens), net.config.vocab);
     if (const std::size_t count = layout.tokens.size(); count > net.positions || more > net.positions - count)
         throw error(errc::invalid_prompt,
-                    {"images and prompt have ", count, " tokens (", image_tokens, " of images), and with ", more,
-                     " of an answer they are more than the ", net.positions,
-                     " positions of the model (max_position_embeddings in config.json); ask with a shorter prompt or fewer images"});
+                    {"images and prompt have ", count, " tokens (", image_tokens, " for images); with ", more,
+                     " for the answer they exceed the ", net.positions,
+                     " positions of the model (max_position_embeddings in config.json); use a shorter prompt or fewer images"});
     return layout;
 }
 /// Same, with one image token per feature row.
@@ -10144,7 +10550,7 @@ public:
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
         else if (file.extension() == ".safetensors") load(safetensors_file(file).tensors(), file.string());
-        else throw error(errc::unsupported_format, {file.string(), ": a mask network is read from a .npz or a .safetensors file"});
+        else throw error(errc::unsupported_format, {file.string(), ": the mask network must be a .npz or .safetensors file"});
     }
 
     /// Decodes sixteen codes (4 x 4, row-major) -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 is inside. 82
@@ -10154,8 +10560,7 @@ public:
         const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
         for (std::size_t i = 0; i < codes_of_mask.size(); ++i) {
             if (codes_of_mask[i] >= codes)
-                throw error(errc::invalid_argument,
-                            {"code ", i, " of a mask is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
+                throw error(errc::invalid_argument, {"mask code ", i, " is ", codes_of_mask[i], "; codes are 0 to 127, as in <seg127>"});
             std::copy_n(m_codebook.data() + codes_of_mask[i] * width, width, entries.at(i / side, i % side));
         }
         const auto values = m_decoder(entries, ctx, [](const std::string&, const auto&) {});
@@ -10172,10 +10577,10 @@ public:
     [[nodiscard]] std::array<std::uint8_t, 16> encode(const tensor<2>& mask, context& ctx) const {
         if (!can_encode())
             throw error(errc::invalid_argument,
-                        {m_source, ": holds the decoder of masks alone, without encoder.*; vae-oid.npz holds both"});
+                        {m_source, ": contains only the mask decoder, without encoder.*; vae-oid.npz contains both"});
         if (mask.shape(0) != pixels || mask.shape(1) != pixels)
             throw error(errc::invalid_argument,
-                        {"a mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
+                        {"the mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
         const arena::frame frame(ctx.scratch);
         const auto values = kernels::take_feature_map(ctx.scratch, pixels, pixels, 1);
         for (std::size_t y = 0; y < pixels; ++y)
@@ -10199,9 +10604,9 @@ private:
         each_layer([&](conv_layer& layer, const std::string& name) { layer.bind(names.root()[name]); });
         rows<const float> codebook;
         names.root()["_vq_vae"].matrix("_embedding", codebook, {codes, width});
-        names.check("Is it the mask network? The weights of the model itself are in other files.", true);
+        names.check("Is this the mask network? The weights of the model itself are in other files.", true);
         if (const short_list broken = describe_not_finite(tensors); !broken.empty())
-            throw error(errc::malformed_file, {source, ": the mask network has numbers that are not finite:", broken.joined("\n  ")});
+            throw error(errc::malformed_file, {source, ": the mask network has values that are not finite:", broken.joined("\n  ")});
         thread_pool alone(1);
         const page_memory converted = names.finish(residency::mapped, alone, {});
         each_layer([](conv_layer& layer, const std::string&) { layer.pack(); });
@@ -10238,149 +10643,6 @@ private:
     aligned_vector<float> m_codebook;     // (128, 512)
     std::array<float, codes> m_squares{}; // |e|² of each entry
 };
-
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
-
-// Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Resampling filter. The values are Pillow's, and therefore those of `resample` in preprocessor_config.json.
-enum class filter : int { nearest = 0, lanczos = 1, bilinear = 2, bicubic = 3, box = 4, hamming = 5 };
-
-namespace image_detail {
-
-inline constexpr double pi = 3.14159265358979323846;
-
-// Filter kernels of Pillow's Resample.c. stored() prevents contraction to a fused multiply-add, which would round differently.
-inline double box_weight(double x) noexcept { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
-
-inline double bilinear_weight(double x) noexcept {
-    x = std::abs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-inline double hamming_weight(double x) noexcept {
-    x = std::abs(x);
-    if (x == 0.0) return 1.0;
-    if (x >= 1.0) return 0.0;
-    x = kernels::stored(x * pi);
-    // Pillow has these two constants as float.
-    return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
-}
-
-inline double bicubic_weight(double x) noexcept { // a = -0.5
-    x = std::abs(x);
-    if (x < 1.0) return kernels::stored(kernels::stored((kernels::stored(1.5 * x) - 2.5) * x) * x) + 1.0;
-    if (x < 2.0) return (kernels::stored((kernels::stored((x - 5.0) * x) + 8.0) * x) - 4.0) * -0.5;
-    return 0.0;
-}
-
-inline double sinc(double x) noexcept {
-    if (x == 0.0) return 1.0;
-    x = kernels::stored(x * pi);
-    return std::sin(x) / x;
-}
-
-inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
-
-[[nodiscard]] inline kernels::resample_weights weights_of(filter kind, std::size_t in, std::size_t out) {
-    switch (kind) {
-    case filter::box:
-        return kernels::make_resample_weights(in, out, 0.5, box_weight);
-    case filter::bilinear:
-        return kernels::make_resample_weights(in, out, 1.0, bilinear_weight);
-    case filter::hamming:
-        return kernels::make_resample_weights(in, out, 1.0, hamming_weight);
-    case filter::bicubic:
-        return kernels::make_resample_weights(in, out, 2.0, bicubic_weight);
-    case filter::lanczos:
-        return kernels::make_resample_weights(in, out, 3.0, lanczos_weight);
-    case filter::nearest:
-        break;
-    }
-    throw error(errc::invalid_argument, {"resize: filter ", static_cast<int>(kind),
-                                         " is none of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)"});
-}
-
-// Source positions are accumulated, not multiplied, to reproduce Pillow's rounding (ImagingScaleAffine in Geometry.c).
-[[nodiscard]] inline std::vector<std::size_t> nearest_positions(std::size_t in, std::size_t out) {
-    const double step = static_cast<double>(in) / static_cast<double>(out);
-    std::vector<std::size_t> positions(out);
-    double at = kernels::stored(step * 0.5);
-    for (std::size_t& position : positions) {
-        position = static_cast<std::size_t>(at);
-        at += step;
-    }
-    return positions;
-}
-
-[[nodiscard]] inline image resize_nearest(const image& from, std::size_t width, std::size_t height) {
-    const auto columns = nearest_positions(from.width, width);
-    const auto rows = nearest_positions(from.height, height);
-    image made(width, height);
-    for (std::size_t y = 0; y < height; ++y) {
-        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
-        for (std::size_t x = 0; x < width; ++x)
-            if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
-    }
-    return made;
-}
-
-inline namespace PALI_SIMD {
-
-/// Resamples rows [first, first + count) of the image to another width.
-[[nodiscard]] inline image resize_width(const image& from, std::size_t width, filter kind, std::size_t first, std::size_t count) {
-    const kernels::rgb_weights weights(weights_of(kind, from.width, width));
-    image made(width, count);
-    std::vector<std::uint8_t> row(from.width * 3 + kernels::resample_padding);
-    for (std::size_t y = 0; y < count; ++y) {
-        std::memcpy(row.data(), from.at(0, first + y), from.width * 3);
-        kernels::active().resample_row(row.data(), weights.spans(), weights.count(), weights.weights(), weights.stride(), made.at(0, y));
-    }
-    return made;
-}
-
-/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
-[[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
-    image made(from.width, weights.spans.size());
-    for (std::size_t y = 0; y < made.height; ++y)
-        kernels::active().resample_columns(from.at(0, weights.spans[y].first - first), from.width * 3,
-                                           weights.weights.data() + y * weights.taps, weights.spans[y].count, made.at(0, y),
-                                           from.width * 3);
-    return made;
-}
-
-} // namespace PALI_SIMD
-
-} // namespace image_detail
-
-inline namespace PALI_SIMD {
-
-/// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
-/// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
-[[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
-    constexpr std::size_t most = std::size_t{1} << 24;
-    if (width == 0 || height == 0 || width > most || height > most || from.width == 0 || from.height == 0 || from.width > most ||
-        from.height > most || from.pixels.size() != from.width * from.height * 3)
-        throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
-                                             width, " x ", height, "; sides must be 1 to 16777216 and bytes width * height * 3"});
-    if (width == from.width && height == from.height) return from;
-    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
-    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
-    const auto weights = image_detail::weights_of(kind, from.height, height);
-    if (width == from.width) return image_detail::resize_height(from, weights, 0);
-
-    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
-    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
-    const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
-    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
-    const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
-    const std::size_t last = weights.spans.back().first + weights.spans.back().count;
-    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
-}
 
 } // namespace PALI_SIMD
 
@@ -10495,10 +10757,10 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
     constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()
-    if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask has no values; the mask decoder gives (64, 64)");
+    if (values.size() == 0) throw error(errc::invalid_argument, "place_mask: the mask is empty; the mask decoder returns (64, 64)");
     if (!(at.x1 - at.x0 <= longest && at.y1 - at.y0 <= longest))
         throw error(errc::invalid_argument,
-                    {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; at most 16777216 a side"});
+                    {"place_mask: a box of ", at.x1 - at.x0, " x ", at.y1 - at.y0, " pixels; a side may have at most 16777216"});
     mask made(width, height);
     const axis_part x = visible_part(at.x0, at.x1, width), y = visible_part(at.y0, at.y1, height);
     if (x.count == 0 || y.count == 0) return made;
@@ -10595,84 +10857,6 @@ inline namespace PALI_SIMD {
 
 }} // namespace pali::PALI_ABI
 
-// Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
-
-namespace pali { inline namespace PALI_ABI {
-
-/// Contents of preprocessor_config.json. The defaults are PaliGemma's: 224 x 224 pixels, bicubic, output in [-1, 1].
-struct preprocessing {
-    std::size_t width = 224;                      ///< target width in pixels
-    std::size_t height = 224;                     ///< target height in pixels
-    filter resample = filter::bicubic;            ///< resize filter
-    bool do_resize = true;                        ///< if false, the image must already have the target size
-    bool do_rescale = true;                       ///< multiply by rescale_factor
-    bool do_normalize = true;                     ///< subtract mean, divide by std
-    double rescale_factor = 1.0 / 255.0;          ///< factor for each byte
-    std::array<double, 3> mean = {0.5, 0.5, 0.5}; ///< red, green, blue; in rescaled units
-    std::array<double, 3> std = {0.5, 0.5, 0.5};  ///< red, green, blue; in rescaled units; not 0
-};
-
-inline namespace PALI_SIMD {
-
-/// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
-/// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
-/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
-inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
-    image resized;
-    if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
-    const image& use = how.do_resize ? resized : from;
-    if (use.width != how.width || use.height != how.height || use.pixels.size() != use.width * use.height * 3)
-        throw error(errc::invalid_argument, {"preprocess: the image is ", use.width, " x ", use.height, ", the model takes ", how.width,
-                                             " x ", how.height, ", and do_resize is off"});
-    // Lookup table: a byte has only 256 values.
-    std::array<std::array<float, 256>, 3> table;
-    for (std::size_t c = 0; c < 3; ++c) {
-        const auto mean = static_cast<float>(how.mean[c]), std = static_cast<float>(how.std[c]);
-        if (how.do_normalize && (std == 0.f || !std::isfinite(std) || !std::isfinite(mean)))
-            throw error(errc::invalid_argument,
-                        {"preprocess: mean ", mean, " and std ", std, " of channel ", c, "; both must be finite, and std not zero"});
-        for (std::size_t value = 0; value < 256; ++value) {
-            const auto byte = static_cast<double>(value);
-            const auto scaled = static_cast<float>(how.do_rescale ? byte * how.rescale_factor : byte);
-            table[c][value] = how.do_normalize ? (scaled - mean) / std : scaled;
-        }
-    }
-    const std::size_t plane = use.width * use.height;
-    for (std::size_t i = 0; i < plane; ++i)
-        for (std::size_t c = 0; c < 3; ++c) pixel_values[c * plane + i] = table[c][use.pixels[3 * i + c]];
-}
-
-/// Returns the pixel values as a new tensor (3, height, width).
-[[nodiscard]] inline tensor<3> preprocess(const image& from, const preprocessing& how = {}) {
-    tensor<3> made(std::array<std::size_t, 3>{3, how.height, how.width});
-    preprocess(from, how, made.data());
-    return made;
-}
-
-} // namespace PALI_SIMD
-
-}} // namespace pali::PALI_ABI
-
-// Converts the preprocessor configuration of a checkpoint to the options of preprocess().
-
-namespace pali { inline namespace PALI_ABI {
-
-/// The options of preprocess() that `read` describes.
-[[nodiscard]] inline preprocessing preprocessing_of(const image_config& read) {
-    preprocessing out{.width = read.width,
-                      .height = read.height,
-                      .resample = static_cast<filter>(read.resample),
-                      .do_resize = read.do_resize,
-                      .do_rescale = read.do_rescale,
-                      .do_normalize = read.do_normalize,
-                      .rescale_factor = read.rescale_factor};
-    std::copy(read.mean.begin(), read.mean.end(), out.mean.begin());
-    std::copy(read.deviation.begin(), read.deviation.end(), out.std.begin());
-    return out;
-}
-
-}} // namespace pali::PALI_ABI
-
 // Evaluates a given text: log-probabilities, hidden states, logits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
@@ -10759,8 +10943,8 @@ template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
         : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
-          text(open_tokenizer(folder, read)), net(from, read, options, ctx), image_input(preprocessing_of(read.image)),
-          eos(read.eos.begin(), read.eos.end()), mask_file(options.mask_decoder), caches(options.kv_cache) {
+          text(open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
+          mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
             if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
                 options.on_notice(folder.string() + ": " + missing);
@@ -10773,7 +10957,6 @@ struct model<Config, Weights>::state {
     context ctx;
     tokenizer text;
     network<Config, Weights> net;
-    preprocessing image_input;
     std::vector<token> eos;
     std::filesystem::path mask_file;
     std::optional<mask_vqvae> masks; // loaded on first use
@@ -10783,13 +10966,14 @@ struct model<Config, Weights>::state {
     double load_s = 0;
 
     /// Lock of a call: waits for calls of other threads. Throws errc::invalid_argument if a callback of the running call calls the model,
-    /// which would deadlock.
+    /// which would deadlock, and errc::forked_process in a child process.
     class call {
     public:
         explicit call(state& s) : m_state(s) {
+            s.ctx.threads.require_own_process();
             if (s.caller.load(std::memory_order_relaxed) == std::this_thread::get_id())
                 throw error(errc::invalid_argument,
-                            "a model was called from a callback of its own call: ask when the call has returned, or use another model");
+                            "a callback must not use the model that called it: wait until the call returns, or use another model");
             s.busy.lock();
             s.caller.store(std::this_thread::get_id(), std::memory_order_relaxed);
         }
@@ -10815,11 +10999,12 @@ struct model<Config, Weights>::state {
 
     /// Encodes an image. Returns nothing if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
-        if (!image_input.do_resize && (image.width != image_input.width || image.height != image_input.height))
-            throw error(errc::unsupported_config, {read.image.file.string(), ": do_resize is off, and an image has ", image.width, " x ",
-                                                   image.height, " pixels, where the model takes ", image_input.width, " x ",
-                                                   image_input.height, ": set do_resize to true, or resize the images before"});
-        const tensor<3> pixels = preprocess(image, image_input);
+        const preprocessing& input = read.image;
+        if (!input.do_resize && (image.width != input.width || image.height != input.height))
+            throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, but an image has ", image.width, " x ",
+                                                   image.height, " pixels and the model needs ", input.width, " x ", input.height,
+                                                   ": set do_resize to true, or resize the images first"});
+        const tensor<3> pixels = preprocess(image, input);
         if (!progress.begin("image")) return std::nullopt;
         const arena::frame frame(ctx.scratch);
         const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
@@ -10828,7 +11013,7 @@ struct model<Config, Weights>::state {
     }
     [[nodiscard]] image_features see_or_throw(const image& image, call_progress& progress) {
         auto features = see(image, progress);
-        if (!features) throw error(errc::cancelled, "encoding an image was stopped by the callback");
+        if (!features) throw error(errc::cancelled, "the callback stopped encoding an image");
         return std::move(*features);
     }
     [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
@@ -10877,10 +11062,11 @@ struct model<Config, Weights>::state {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
-            throw error(errc::cannot_open,
-                        {folder.string(), ": no mask decoder lies beside the weights; segment needs vae-oid.npz of big_vision ",
-                         "(gs://big_vision/paligemma/vae-oid.npz): put it there, or name it (load_options::mask_decoder, --mask-decoder of "
-                         "the program)"});
+            throw error(
+                errc::cannot_open,
+                {folder.string(), ": no mask decoder next to the weights; segment needs big_vision's vae-oid.npz ",
+                 "(gs://big_vision/paligemma/vae-oid.npz): put it there, or pass its path (load_options::mask_decoder, --mask-decoder of "
+                 "the program)"});
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things,
@@ -11063,9 +11249,10 @@ public:
         namespace fs = std::filesystem;
         std::error_code failure;
         if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
-            if (fs::is_directory(there)) throw error(errc::cannot_write, {m_path.string(), ": is a folder; a file is to be written here"});
+            if (fs::is_directory(there))
+                throw error(errc::cannot_write, {m_path.string(), ": is a folder, but a file must be written here"});
             if (!fs::is_regular_file(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file and is not replaced"});
             if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
         }
         m_part = m_path;
@@ -11094,7 +11281,8 @@ public:
     /// Removes `<path>.part` and throws errc::cannot_write for this file.
     [[noreturn]] void fail() {
         remove_part();
-        throw error(errc::cannot_write, {m_path.string(), ": cannot be written; is the folder there, writable and not full?"});
+        throw error(errc::cannot_write,
+                    {m_path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
     }
 
 private:
@@ -11170,8 +11358,8 @@ private:
         std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
     };
 
-    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
-    [[noreturn]] void fail(const error_text& why);
+    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
+    [[noreturn]] void fail(error_text&& why);
     void remove_unfinished() noexcept;
 
     std::filesystem::path m_path, m_unfinished;
@@ -11378,6 +11566,10 @@ namespace pali { inline namespace PALI_ABI {
 
 #if PALI_PART_REST
 
+// Umbrella header for showing results: drawings of boxes and masks, image files, and terminal graphics.
+
+// Umbrella header for result files: JSON lines, COCO, YOLO and labelme.
+
 // Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
 
 namespace pali { inline namespace PALI_ABI {
@@ -11415,9 +11607,8 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
 /// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
-        throw error(
-            errc::invalid_argument,
-            {file.string(), ": is there already and would be replaced; name another folder, or allow it by `overwrite` (--overwrite)"});
+        throw error(errc::invalid_argument,
+                    {file.string(), ": already exists and would be replaced; choose another folder, or set `overwrite` (--overwrite)"});
     };
     const auto content = [](const std::filesystem::path& file) {
         std::ifstream in(file, std::ios::binary);
@@ -11546,11 +11737,11 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantized_weights(files); !weights.empty())
         throw error(errc::invalid_argument,
-                    {from.string(), " holds ", weights, " weights already; quantize the checkpoint that they were made from"});
+                    {from.string(), " already contains ", weights, " weights; quantize the original checkpoint instead"});
     std::error_code failed;
     const bool folder = std::filesystem::is_directory(from, failed);
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
-        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; name another folder"});
+        throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; choose another folder"});
 
     const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
     const name_set unused = check_folder(files, config);
@@ -11569,7 +11760,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
         files.forget(read);
         done += read.size();
         if (progress && !progress("quantize", static_cast<double>(done) / static_cast<double>(whole)))
-            throw error(errc::cancelled, {to.string(), ": quantizing was stopped by the callback"});
+            throw error(errc::cancelled, {to.string(), ": the callback stopped the quantization"});
     };
     std::vector<std::byte> memory;
     const tensor_names names(files.tensors());
@@ -11577,7 +11768,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
         if (!in_codes.contains(names.published(name))) {
             if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
                 throw error(errc::malformed_file,
-                            {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite: element ", *at});
+                            {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -11590,7 +11781,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
             memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
             quantize<quantized_matrix::bits>(piece, memory.data(), pool);
             if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a number that is not finite in row ",
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite in row ",
                                                    first + *at / tensor.shape[1]});
             const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));
@@ -11759,15 +11950,14 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
     const std::filesystem::file_status status =
         std::filesystem::status(path, failure); // follows links, of which the Hugging Face cache consists
     if (std::filesystem::exists(status)) return status;
-    if (status.type() == std::filesystem::file_type::not_found)
-        throw error(errc::cannot_open, {path.string(), ": there is no such ", kind, advice});
+    if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
 }
 
 /// Opens a regular file for reading. Throws errc::cannot_open.
 [[nodiscard]] inline std::ifstream open_file(const std::filesystem::path& path) {
     if (!std::filesystem::is_regular_file(require_path(path, "file")))
-        throw error(errc::cannot_open, {path.string(), ": is no regular file"});
+        throw error(errc::cannot_open, {path.string(), ": is not a regular file"});
     std::ifstream file(path, std::ios::binary);
     if (!file) throw error(errc::cannot_open, {path.string(), ": cannot be read"});
     return file;
@@ -11789,9 +11979,11 @@ struct source {
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size(); }
 };
 
-[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, const error_text& why) { throw error(code, {from.name, ": ", why}); }
+[[noreturn]] PALI_INLINE void refuse(errc code, const source& from, error_text&& why) {
+    throw error(code, {from.name, ": ", std::move(why).str()});
+}
 
-[[noreturn]] PALI_INLINE void malformed(const source& from, const error_text& why) { refuse(errc::malformed_image, from, why); }
+[[noreturn]] PALI_INLINE void malformed(const source& from, error_text&& why) { refuse(errc::malformed_image, from, std::move(why)); }
 
 /// Throws `malformed_image`: the file ends before the image does.
 [[noreturn]] PALI_INLINE void truncated(const source& from, const char* format) {
@@ -11800,29 +11992,29 @@ struct source {
 }
 
 /// Throws `malformed_image`: the file is complete but invalid.
-[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, const error_text& why) {
-    malformed(from, {"the ", format, " is damaged: ", why});
+[[noreturn]] PALI_INLINE void damaged(const source& from, const char* format, error_text&& why) {
+    malformed(from, {"the ", format, " is damaged: ", std::move(why).str()});
 }
 
 /// Throws unless the image size is within the limits. Called before pixel memory is allocated.
 PALI_INLINE void check_size(const source& from, std::size_t width, std::size_t height) {
-    if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has nothing to show"});
+    if (width == 0 || height == 0) malformed(from, {"the image is ", width, " x ", height, " pixels; it has no pixels"});
     const read_options& most = from.options;
     if (width > most.max_side || height > most.max_side)
-        refuse(
-            errc::image_too_large, from,
-            {"the image is ", width, " x ", height, " pixels; a side may have ", most.max_side, ": raise max_side if you trust the file"});
+        refuse(errc::image_too_large, from,
+               {"the image is ", width, " x ", height, " pixels; a side may have at most ", most.max_side,
+                ": raise max_side if you trust the file"});
     if (width > most.max_pixels / height)
         refuse(errc::image_too_large, from,
-               {"the image is ", width, " x ", height, " pixels; ", most.max_pixels,
-                " in all are allowed: raise max_pixels if you trust the file"});
+               {"the image is ", width, " x ", height, " pixels; it may have at most ", most.max_pixels,
+                " in total: raise max_pixels if you trust the file"});
 }
 
 /// Warns if `above` of `pixels` gray values (more than 8 bits) exceed 255 and are clipped to white, as in Pillow.
 PALI_INLINE void warn_of_clipping(const source& from, std::size_t above, std::size_t pixels) {
     if (above == 0 || !from.options.on_warning) return;
-    from.options.on_warning(error_text{from.name, ": grey of more than 8 bits: ", above, " of ", pixels,
-                                       " pixels are above 255 and are clipped to white, as by Pillow; scale the image to 8 bits first"}
+    from.options.on_warning(error_text{from.name, ": gray with more than 8 bits: ", above, " of ", pixels,
+                                       " pixels are above 255 and are clipped to white, as in Pillow; scale the image to 8 bits first"}
                                 .str());
 }
 
@@ -11892,11 +12084,11 @@ PALI_INLINE void check_bmp(const source& from, const bmp_header& h) {
                {"a BMP with ", what, " (compression ", h.compression, ") is not supported; uncompressed, RLE4, RLE8 and bit fields are"});
     }
     if (h.bits != 1 && h.bits != 2 && h.bits != 4 && h.bits != 8 && h.bits != 16 && h.bits != 24 && h.bits != 32)
-        damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 and 32 are possible"});
+        damaged(from, "BMP", {h.bits, " bits per pixel; 1, 2, 4, 8, 16, 24 or 32 are valid"});
     if (h.bits > 8 ? h.run_lengths() : h.compression == 3)
         refuse(errc::unsupported_image, from,
                {"a BMP of ", h.bits, " bits per pixel with compression ", h.compression, " is not supported"});
-    if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"a palette of ", h.colours, " colours"});
+    if (h.bits <= 8 && h.colours > 65536) damaged(from, "BMP", {"its palette has ", h.colours, " colours; at most 65536 are supported"});
     for (const std::uint32_t mask : h.masks)
         if (const std::uint32_t ones = mask == 0 ? 0 : mask >> std::countr_zero(mask); (ones & (ones + 1)) != 0)
             refuse(errc::unsupported_image, from,
@@ -12119,7 +12311,7 @@ PALI_INLINE std::size_t read_pnm_number(const source& from, cursor& in) {
     }
     std::size_t value = 0;
     for (int digits = 0;; ++digits) {
-        if (c < '0' || c > '9' || digits == 10) damaged(from, "PNM", "it has something other than a number where one is due");
+        if (c < '0' || c > '9' || digits == 10) damaged(from, "PNM", "it has no valid number where one is expected");
         value = value * 10 + (c - std::size_t{'0'});
         if (in.at_end()) return value;
         c = in.u8();
@@ -12138,7 +12330,7 @@ PALI_INLINE bool read_pnm_bit(const source& from, cursor& in) {
         if (c == '#')
             while (c != '\n' && c != '\r') c = in.u8();
         if (is_pnm_space(c)) continue;
-        if (c != '0' && c != '1') damaged(from, "PBM", "it has something other than 0 and 1");
+        if (c != '0' && c != '1') damaged(from, "PBM", "it has a character other than 0 and 1");
         return c == '1';
     }
 }
@@ -12151,7 +12343,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     in.take(1);
     const std::size_t width = read_pnm_number(from, in), height = read_pnm_number(from, in);
     const std::size_t top = bits ? 1 : read_pnm_number(from, in);
-    if (top < 1 || top > 65535) damaged(from, "PNM", {"its largest value is ", top, "; 1 to 65535 are possible"});
+    if (top < 1 || top > 65535) damaged(from, "PNM", {"its maximum value is ", top, "; 1 to 65535 are valid"});
     check_size(from, width, height);
     // Each value takes at least one byte (a bit in binary PBM), so a short file is refused before memory is allocated.
     const std::size_t row = bits && !text ? (width + 7) / 8 : width * channels;
@@ -12162,7 +12354,7 @@ PALI_INLINE image decode_pnm(const source& from) {
     const bool clipped = channels == 1 && top > 255;
     std::size_t above = 0;
     const auto scaled = [&](std::size_t value) {
-        if (text && value > top) damaged(from, "PNM", {"it has a value of ", value, ", above its largest of ", top});
+        if (text && value > top) damaged(from, "PNM", {"it has a value of ", value, ", above its maximum of ", top});
         const double share = static_cast<double>(value) / static_cast<double>(top);
         const double level = std::nearbyint(share * (clipped ? 65535.0 : 255.0));
         if (level > 255.0) ++above;
@@ -12359,8 +12551,8 @@ PALI_INLINE std::string formats_read() {
 /// Throws for a format whose library this build lacks.
 [[noreturn]] PALI_INLINE void unsupported(const source& from, const char* format, const char* library) {
     refuse(errc::unsupported_image, from,
-           {"the file is ", format, ", which this build of pali cannot read: it was made without ", library, ". It reads ", formats_read(),
-            "; convert the file to one of these"});
+           {"the file is ", format, ", but this build of pali was made without ", library, ". It reads ", formats_read(),
+            "; convert the file to one of these formats"});
 }
 
 [[noreturn]] PALI_INLINE void unknown_format(const source& from) {
@@ -12369,7 +12561,7 @@ PALI_INLINE std::string formats_read() {
     const char* const name = unread_format(from);
     refuse(errc::unsupported_image, from,
            {from.size() == 0  ? "the file is empty"
-            : name == nullptr ? "not an image of a known format"
+            : name == nullptr ? "the file is not an image in a known format"
                               : "the file is ",
             name == nullptr ? "" : name, name == nullptr ? "" : ", which is not supported", "; pali reads ", formats_read()});
 }
@@ -12433,7 +12625,7 @@ private:
 PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, cursor& in, std::size_t count) {
     constexpr int most_codes = 4096;
     const int root = in.u8();
-    if (root > 12) damaged(from, "GIF", {"codes of ", root, " bits; 0 to 12 are possible"});
+    if (root > 12) damaged(from, "GIF", {"its codes have ", root, " bits; 0 to 12 are valid"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
     std::array<std::uint8_t, most_codes> last{}; // low byte of root codes over 8 bits, which no palette has
@@ -12456,7 +12648,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
             continue;
         }
         if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
-            damaged(from, "GIF", "it has a code that is not defined");
+            damaged(from, "GIF", "it has an undefined code");
         // A code is a chain from its last index back to its first. The code being defined is the previous string plus that string's first
         // index.
         std::size_t length = 0;
@@ -12797,6 +12989,119 @@ PALI_INLINE int png_orientation(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
+// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
+// differ by over 16 levels.
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
+
+/// Which of columns and rows of chroma are halved: 4:2:0 both, 4:2:2 columns.
+struct chroma_subsampling {
+    bool columns = false, rows = false;
+};
+
+/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
+    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
+    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
+        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
+        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
+    }
+    return {};
+}
+
+/// By the first codec configuration (hvcC) with colours, likewise.
+PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
+    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
+    for (std::size_t at = bytes.find("hvcC"); at != bytes.npos && bytes.size() - at >= 21; at = bytes.find("hvcC", at + 4))
+        if (const int format = bytes[at + 20] & 3; bytes[at + 4] == 1 && format != 0) return {format != 3, format == 1};
+    return {};
+}
+
+/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
+/// (Kr, Kb).
+class chroma_interpolation {
+public:
+    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
+
+    /// Of an image whose first pixel is the first of a pair.
+    void apply(chroma_subsampling halved) {
+        const axis across{halved.columns}, down{halved.rows};
+        const std::size_t columns = across.block(m_image.width - 1) + 1, rows = down.block(m_image.height - 1) + 1;
+        std::vector<chroma> blocks(columns * rows);
+        std::vector<float> weights(columns * rows);
+        for (std::size_t y = 0; y < m_image.height; ++y)
+            for (std::size_t x = 0; x < m_image.width; ++x) {
+                const std::size_t at = down.block(y) * columns + across.block(x);
+                const chroma c = chroma_of(m_image.at(x, y));
+                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // what was clipped to 0 or 255 has lost its chroma
+                blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
+                weights[at] += weight;
+            }
+        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= weights[i], blocks[i].red /= weights[i];
+        for (std::size_t y = 0; y < m_image.height; ++y) {
+            const std::size_t near = down.block(y) * columns, far = down.next(y, rows) * columns;
+            for (std::size_t x = 0; x < m_image.width; ++x) {
+                const std::size_t left = across.block(x), right = across.next(x, columns);
+                const auto mix = [&](float chroma::* c) {
+                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
+                            blocks[far + right].*c) /
+                           16;
+                };
+                std::uint8_t* const p = m_image.at(x, y);
+                set(p, weights[near + left] >= 1 ? luma_of(p, blocks[near + left]) : luma(p), mix(&chroma::blue), mix(&chroma::red));
+            }
+        }
+    }
+
+private:
+    struct chroma {
+        float blue = 0, red = 0; ///< B - Y and R - Y
+    };
+    struct axis {
+        bool halved = false;
+
+        [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? at / 2 : at; }
+        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
+            if (!halved) return at;
+            const std::size_t own = block(at);
+            return at % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
+        }
+    };
+
+    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
+        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
+    }
+    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
+        const float y = luma(p);
+        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
+    }
+    [[nodiscard]] static bool is_clipped(std::uint8_t v) noexcept { return v == 0 || v == 255; }
+    [[nodiscard]] static bool is_clipped(const std::uint8_t* p) noexcept {
+        return is_clipped(p[0]) || is_clipped(p[1]) || is_clipped(p[2]);
+    }
+    /// The part of chroma that is taken from Y for green.
+    [[nodiscard]] float green_of(chroma c) const noexcept { return (m_red * c.red + m_blue * c.blue) / (1 - m_red - m_blue); }
+    /// Where a component was clipped: by the chroma of its block and one that was not.
+    [[nodiscard]] float luma_of(const std::uint8_t* p, chroma own) const noexcept {
+        if (!is_clipped(p)) return luma(p);
+        if (!is_clipped(p[1])) return static_cast<float>(p[1]) + green_of(own);
+        if (!is_clipped(p[0])) return static_cast<float>(p[0]) - own.red;
+        if (!is_clipped(p[2])) return static_cast<float>(p[2]) - own.blue;
+        return luma(p);
+    }
+    void set(std::uint8_t* p, float y, float blue, float red) const noexcept {
+        const float green = green_of({blue, red});
+        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
+        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
+    }
+
+    image& m_image;
+    float m_red, m_blue;
+};
+
+}}} // namespace pali::PALI_ABI::image_detail
+
 // Implementation of read.hpp: dispatches a file to the decoder of its format.
 
 #if PALI_WITH_JPEG
@@ -12850,7 +13155,7 @@ public:
         check_size(m_from, m_info.image_width, m_info.image_height);
         const int channels = m_info.num_components;
         if (channels != 1 && channels != 3 && channels != 4)
-            refuse(errc::unsupported_image, m_from, {"a JPEG of ", channels, " channels; 1, 3 and 4 are read"});
+            refuse(errc::unsupported_image, m_from, {"a JPEG with ", channels, " channels is not supported; 1, 3 or 4 are"});
         image made(m_info.image_width, m_info.image_height);
         std::vector<std::uint8_t> row(channels == 3 ? 0 : made.width * static_cast<std::size_t>(channels));
         guard([&] {
@@ -12886,7 +13191,7 @@ private:
             return;
         }
         if (m_ended) truncated(m_from, "JPEG");
-        if (m_info.input_scan_number > most_scans) damaged(m_from, "JPEG", {"it has over ", most_scans, " scans"});
+        if (m_info.input_scan_number > most_scans) damaged(m_from, "JPEG", {"it has more than ", most_scans, " scans"});
         char message[JMSG_LENGTH_MAX] = {};
         m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
         damaged(m_from, "JPEG", std::string_view(message));
@@ -13175,8 +13480,7 @@ PALI_INLINE image decode_webp(const source& from) {
     const auto width = static_cast<std::size_t>(features.width), height = static_cast<std::size_t>(features.height);
     check_size(from, width, height);
     image made(frame.canvas_width != 0 ? frame.canvas_width : width, frame.canvas_height != 0 ? frame.canvas_height : height);
-    if (frame.x + width > made.width || frame.y + height > made.height)
-        damaged(from, "WebP", "its first frame does not lie within its canvas");
+    if (frame.x + width > made.width || frame.y + height > made.height) damaged(from, "WebP", "its first frame exceeds its canvas");
     std::uint8_t* const first = made.at(frame.x, frame.y);
     const std::size_t behind = static_cast<std::size_t>(first - made.pixels.data());
     if (WebPDecodeRGBInto(frame.data, frame.size, first, made.pixels.size() - behind, static_cast<int>(made.width * 3)) == nullptr)
@@ -13195,112 +13499,165 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #if PALI_WITH_HEIF
 
-// Chroma upsampling of AVIF as in Pillow. libheif replicates subsampled chroma; libavif, and therefore Pillow, interpolates it. The two
-// differ by more than 16 levels at edges.
+// irot, imir and clap of a HEIC or AVIF. libheif applies them to the planes of YCbCr. Where that splits a 2 x 2 block of subsampled chroma
+// (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel; pali then applies them after the conversion to
+// RGB. libheif has calls that name them from 1.16 on, Debian 12 has 1.15: they are read from the boxes.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Axes along which chroma is subsampled: 4:2:0 both, 4:2:2 columns only.
-struct avif_subsampling {
-    bool columns = false, rows = false;
+/// Big-endian bytes of a HEIF file, taken from the front; 0 or nothing where they end.
+struct heif_bytes {
+    std::string_view left;
+
+    std::uint64_t number(std::size_t bytes) {
+        std::uint64_t value = 0;
+        if (left.size() < bytes) left = {};
+        for (std::size_t i = 0; i < bytes && !left.empty(); ++i) {
+            value = value << 8 | static_cast<unsigned char>(left.front());
+            left.remove_prefix(1);
+        }
+        return value;
+    }
+    /// The next box: its type and content; an empty type where none is left.
+    std::pair<std::string_view, heif_bytes> box() {
+        const std::string_view whole = left;
+        std::uint64_t size = number(4);
+        const std::string_view type = left.substr(0, 4);
+        number(4);
+        if (size == 1) size = number(8);
+        if (size == 0) size = whole.size(); // up to the end
+        const std::size_t header = whole.size() - left.size();
+        if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
+        left = whole.substr(static_cast<std::size_t>(size));
+        return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
+    }
+    /// The content of the first box of this type; empty where there is none.
+    [[nodiscard]] heif_bytes find(std::string_view type) const {
+        heif_bytes boxes = *this;
+        while (true)
+            if (const auto [found, content] = boxes.box(); found.empty() || found == type) return content;
+    }
 };
 
-/// Reads the subsampling from the first codec configuration (av1C) that is not monochrome; libheif has no call for it.
-PALI_INLINE avif_subsampling find_avif_subsampling(const source& from) {
-    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
-    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
-        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
-        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: monochrome
+/// One transformation: an orientation of EXIF, or the clean aperture (clap) to crop to.
+struct heif_transformation {
+    struct side {
+        double length = 0, offset = 0;
+    };
+    int orientation = 1;
+    bool is_crop = false;
+    side across = {}, down = {};
+};
+
+/// The transformations of the primary image, in the order in which they are applied.
+PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const source& from) {
+    heif_bytes meta = heif_bytes{{reinterpret_cast<const char*>(from.data()), from.size()}}.find("meta");
+    meta.number(4); // version and flags
+    heif_bytes primary = meta.find("pitm");
+    const std::uint64_t item = primary.number(primary.number(4) >> 24 == 0 ? 2 : 4);
+    const heif_bytes properties = meta.find("iprp");
+
+    std::vector<std::pair<std::string_view, heif_bytes>> all;
+    for (heif_bytes boxes = properties.find("ipco"); !boxes.left.empty();) all.push_back(boxes.box());
+
+    std::vector<heif_transformation> made;
+    heif_bytes associations = properties.find("ipma");
+    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
+    const bool is_long = (version_and_flags & 1) != 0;
+    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
+        const bool is_primary = associations.number(version_and_flags >> 24 == 0 ? 2 : 4) == item;
+        for (std::uint64_t count = associations.number(1); count > 0; --count) {
+            const std::uint64_t index = associations.number(is_long ? 2 : 1) & (is_long ? 0x7fff : 0x7f); // without the bit "essential"
+            if (!is_primary || index == 0 || index > all.size()) continue;
+            auto [type, content] = all[static_cast<std::size_t>(index) - 1];
+            if (type == "irot") {
+                constexpr int counter_clockwise[]{1, 8, 3, 6};
+                made.push_back({.orientation = counter_clockwise[content.number(1) & 3]});
+            } else if (type == "imir") {
+                made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
+            } else if (type == "clap") {
+                const auto fraction = [&bytes = content] {
+                    const auto numerator = static_cast<std::int32_t>(bytes.number(4)),
+                               denominator = static_cast<std::int32_t>(bytes.number(4));
+                    return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
+                };
+                heif_transformation crop{.is_crop = true};
+                crop.across.length = fraction(), crop.down.length = fraction();
+                crop.across.offset = fraction(), crop.down.offset = fraction();
+                made.push_back(crop);
+            }
+        }
+        if (is_primary) break;
     }
-    return {};
+    return made;
 }
 
-/// Replaces replicated chroma by interpolated chroma. `red` and `blue` are the luma weights Kr and Kb.
-class chroma_interpolation {
-public:
-    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
+/// What a crop keeps of a side of `length` pixels: the first, and how many (0: it lies outside); rounded as by libheif.
+PALI_INLINE std::pair<std::size_t, std::size_t> heif_kept(const heif_transformation::side& side, std::size_t length, bool across) {
+    const double exact = side.offset + (static_cast<double>(length) - 1) / 2 - (side.length - 1) / 2,
+                 start = std::floor(across ? exact : exact + 0.5);
+    const double first = std::max(start, 0.0), last = std::min(std::floor(start + side.length - 0.5), static_cast<double>(length) - 1);
+    if (first > last) return {0, 0};
+    return {static_cast<std::size_t>(first), static_cast<std::size_t>(last - first) + 1};
+}
 
-    void apply(avif_subsampling halved) {
-        // The container may have rotated or cropped the image: pairs may start at odd positions, and column pairs may have become row
-        // pairs.
-        const axis across = find_pairs(true), down = find_pairs(false);
-        const bool turned = halved.columns && !halved.rows && down.difference < across.difference;
-        m_x = {halved.columns && !turned, across.first};
-        m_y = {halved.rows || turned, down.first};
-        const std::size_t columns = m_x.block(m_image.width - 1) + 1, rows = m_y.block(m_image.height - 1) + 1;
-        std::vector<chroma> blocks(columns * rows);
-        std::vector<float> counts(columns * rows);
-        for (std::size_t y = 0; y < m_image.height; ++y)
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t at = m_y.block(y) * columns + m_x.block(x);
-                const chroma c = chroma_of(m_image.at(x, y));
-                blocks[at].blue += c.blue, blocks[at].red += c.red;
-                counts[at] += 1;
-            }
-        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= counts[i], blocks[i].red /= counts[i];
-        for (std::size_t y = 0; y < m_image.height; ++y) {
-            const std::size_t near = m_y.block(y) * columns, far = m_y.next(y, rows) * columns;
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t left = m_x.block(x), right = m_x.next(x, columns);
-                const auto mix = [&](float chroma::* c) {
-                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
-                            blocks[far + right].*c) /
-                           16;
-                };
-                set(m_image.at(x, y), mix(&chroma::blue), mix(&chroma::red));
-            }
+/// Whether this transformation of an image of width x height pixels splits blocks of subsampled chroma, or makes pairs of rows of pairs of
+/// columns.
+PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling halved, std::size_t width, std::size_t height) {
+    const bool odd_width = width % 2 != 0, odd_height = height % 2 != 0;
+    if (t.is_crop)
+        return heif_kept(t.across, width, true).first % 2 != 0 || (halved.rows && heif_kept(t.down, height, false).first % 2 != 0);
+    switch (t.orientation) {
+    case 1:
+        return false;
+    case 2:
+        return odd_width || (halved.rows && odd_height);
+    case 4:
+        return halved.rows && (odd_width || odd_height);
+    case 6:
+        return !halved.rows || odd_height;
+    case 8:
+        return !halved.rows || odd_width;
+    default:
+        return odd_width || odd_height;
+    }
+}
+
+/// Whether any of them does, for an image that is stored with width x height pixels.
+PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
+                              std::size_t height) {
+    for (const heif_transformation& t : all) {
+        if (splits_chroma(t, halved, width, height)) return halved.columns;
+        if (t.is_crop) width = heif_kept(t.across, width, true).second, height = heif_kept(t.down, height, false).second;
+        if (t.orientation >= 5) std::swap(width, height);
+    }
+    return false;
+}
+
+PALI_INLINE image transformed(image image, const heif_transformation& t) {
+    if (!t.is_crop) return upright(std::move(image), t.orientation);
+    const auto [left, width] = heif_kept(t.across, image.width, true);
+    const auto [top, height] = heif_kept(t.down, image.height, false);
+    pali::image made(width, height);
+    for (std::size_t y = 0; y < height && width > 0; ++y) std::memcpy(made.at(0, y), image.at(left, top + y), width * 3);
+    return made;
+}
+
+/// The image after all of them; empty where a crop lies outside of it. `interpolate` is called before the first that splits chroma: libheif
+/// from 1.19 on, and so pillow_heif, interpolates chroma there, and repeats it elsewhere.
+template <class Interpolate>
+image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
+    bool is_subsampled = true;
+    for (const heif_transformation& t : all) {
+        if (is_subsampled && splits_chroma(t, halved, image.width, image.height)) {
+            interpolate(image);
+            is_subsampled = false;
         }
+        image = transformed(std::move(image), t);
+        if (image.width == 0 || image.height == 0) break;
     }
-
-private:
-    struct chroma {
-        float blue = 0, red = 0; ///< B - Y and R - Y
-    };
-    struct axis {
-        bool halved = false;
-        std::size_t first = 0; ///< 1: the first block holds only half a pair
-        double difference = 0; ///< summed chroma difference within pairs that start there
-
-        [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? (at + first) / 2 : at; }
-        /// The block on the other side of the nearer edge: chroma samples are centered in their pairs.
-        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
-            if (!halved) return at;
-            const std::size_t own = block(at);
-            return (at + first) % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
-        }
-    };
-
-    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
-        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
-    }
-    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
-        const float y = luma(p);
-        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
-    }
-    void set(std::uint8_t* p, float blue, float red) const noexcept {
-        const float y = luma(p), green = (m_red * red + m_blue * blue) / (1 - m_red - m_blue);
-        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
-        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
-    }
-
-    /// Finds whether pairs of equal chroma start at even or at odd positions.
-    [[nodiscard]] axis find_pairs(bool across) const {
-        std::array<double, 2> differences{};
-        const std::size_t length = across ? m_image.width : m_image.height, lines = across ? m_image.height : m_image.width;
-        for (std::size_t line = 0; line < lines; line += 1 + lines / 256)
-            for (std::size_t i = 0; i + 1 < length; ++i) {
-                const chroma a = chroma_of(across ? m_image.at(i, line) : m_image.at(line, i));
-                const chroma b = chroma_of(across ? m_image.at(i + 1, line) : m_image.at(line, i + 1));
-                differences[i % 2] += static_cast<double>(std::abs(a.blue - b.blue) + std::abs(a.red - b.red));
-            }
-        const std::size_t first = differences[1] < differences[0] ? 1 : 0;
-        return {true, first, differences[first]};
-    }
-
-    image& m_image;
-    float m_red, m_blue;
-    axis m_x, m_y;
-};
+    return image;
+}
 
 }}} // namespace pali::PALI_ABI::image_detail
 
@@ -13311,6 +13668,7 @@ private:
 #  include <new>
 #  include <string_view>
 #  include <utility>
+#  include <vector>
 
 #  include <libheif/heif.h>
 
@@ -13348,21 +13706,21 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     std::string_view message = status.message == nullptr ? "" : status.message;
     while (message.ends_with('\n')) message.remove_suffix(1);
     if (status.subcode == heif_suberror_Security_limit_exceeded)
-        refuse(
-            errc::image_too_large, from,
-            {"a side of the ", format, " is over the limit of ", from.options.max_side, " pixels: raise max_side if you trust the file"});
+        refuse(errc::image_too_large, from,
+               {"a side of the ", format, " is longer than the limit of ", from.options.max_side,
+                " pixels: raise max_side if you trust the file"});
     if (status.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
     if (status.code == heif_error_Unsupported_filetype || status.code == heif_error_Unsupported_feature)
         refuse(errc::unsupported_image, from,
                {"libheif cannot decode this ", format, ": ", message,
-                ". Where its decoders are packages of their own (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for "
+                ". If its decoders are separate packages (Debian 13: libheif-plugin-libde265 for HEIC, libheif-plugin-dav1d for "
                 "AVIF), install them"});
     if (!heif_is_whole(from)) truncated(from, format);
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container. Uses BT.601 if there are none or libavif does not support them.
-PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, avif_subsampling halved) {
+/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
     const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
@@ -13407,11 +13765,18 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     };
     check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
 
+    const chroma_subsampling halved = is_avif ? find_avif_subsampling(from) : find_heic_subsampling(from);
+    const std::vector<heif_transformation> transformations = find_heif_transformations(from);
+    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
+    const bool by_pali = split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
+                                      stored(heif_image_handle_get_ispe_height(primary)));
+    options->ignore_transformations = by_pali;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, libheif's default, writes to standard error for damaged files, and libheif gives no access to its logger. libaom is silent and
-    // decodes to the same pixels. If it is not installed, libheif uses another decoder.
-    if (is_avif) options->decoder_id = "aom";
+    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+    // nothing, and its pixels are the same. Where it is not installed, and for HEVC, libheif takes another; AV1 may also be in a file with
+    // the brand of HEIC.
+    options->decoder_id = "aom";
 #  endif
 #  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
@@ -13425,11 +13790,15 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     check(width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
-    if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif gives no pixels");
+    if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif returned no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (const avif_subsampling halved = is_avif ? find_avif_subsampling(from) : avif_subsampling{}; halved.columns)
-        interpolate_chroma(made, primary, halved);
+    if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);
+    if (!by_pali) return made;
+    made = transformed(std::move(made), transformations, halved, [&](pali::image& p) {
+        if (!is_avif) interpolate_chroma(p, primary, halved);
+    });
+    check_size(from, made.width, made.height);
     return made;
 }
 
@@ -13569,7 +13938,7 @@ private:
                    floats = m_format == SAMPLEFORMAT_IEEEFP;
         if (!grey && !palette && !colours)
             refuse(errc::unsupported_image, m_from,
-                   {"TIFF with photometric interpretation ", m_photometric, " is not supported; grey, RGB, palette, CMYK and YCbCr are"});
+                   {"TIFF with photometric interpretation ", m_photometric, " is not supported; gray, RGB, palette, CMYK and YCbCr are"});
         const bool few = m_bits == 1 || m_bits == 2 || m_bits == 4,
                    bits = m_bits == 8 || (few && !colours) || (m_bits == 16 && !palette) || (m_bits == 32 && grey);
         if (!bits || (floats && m_bits != 32) || m_format > SAMPLEFORMAT_IEEEFP)
@@ -13833,15 +14202,15 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 /// Decodes a JPEG or PNG that has been checked.
 PALI_INLINE image decode_stb(const source& from, const char* format) {
     if (from.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
-        refuse(errc::image_too_large, from, "the file is over 2 GiB");
+        refuse(errc::image_too_large, from, "the file is larger than 2 GiB");
     int width = 0, height = 0, channels = 0;
     const int size = static_cast<int>(from.size());
     if (stb::stbi_info_from_memory(from.data(), size, &width, &height, &channels) == 0)
-        damaged(from, format, "its header is invalid, or of a kind that is not supported");
+        damaged(from, format, "its header is invalid or of an unsupported kind");
     check_size(from, static_cast<std::size_t>(width), static_cast<std::size_t>(std::abs(height)));
     const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
         stb::stbi_load_from_memory(from.data(), size, &width, &height, &channels, 3), [](void* p) { std::free(p); });
-    if (pixels == nullptr || width <= 0 || height <= 0) damaged(from, format, "its data is invalid, or of a kind that is not supported");
+    if (pixels == nullptr || width <= 0 || height <= 0) damaged(from, format, "its data is invalid or of an unsupported kind");
     image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     std::memcpy(made.pixels.data(), pixels.get(), made.pixels.size());
     return made;
@@ -13861,7 +14230,7 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
         if (end - at < 17) damaged(from, "JPEG", "a Huffman table is incomplete");
         std::size_t codes = 0;
         for (std::size_t i = 1; i <= 16; ++i) codes += from.data()[at + i];
-        if (codes > 256) damaged(from, "JPEG", {"a Huffman table has ", codes, " codes; 256 are possible"});
+        if (codes > 256) damaged(from, "JPEG", {"a Huffman table has ", codes, " codes; at most 256 are valid"});
         at += 17 + codes;
     }
     if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
@@ -14000,8 +14369,8 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
-    const auto cannot_open = [&](const error_text& why) { return error(errc::cannot_open, {name, ": ", why}); };
-    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder, and an image is needed");
+    const auto cannot_open = [&](error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
+    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder; an image file is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
@@ -14021,7 +14390,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::error_code failure;
     const std::uintmax_t size = std::filesystem::file_size(path, failure);
     if (!failure && size > most)
-        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of ", options.max_pixels,
+        throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of at most ", options.max_pixels,
                                             " pixels: raise max_pixels if you trust the file"});
     if (!failure && size > bytes.size()) { // in one read if the file size is known
         const std::size_t at = bytes.size();
@@ -14034,289 +14403,6 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
         read(at);
     }
     return decode_image(bytes, options, name);
-}
-
-}} // namespace pali::PALI_ABI
-
-// Implementation of write.hpp: libpng and libjpeg, or stb if they are absent.
-
-#include <csetjmp>
-#include <cstdio>
-
-#if PALI_WITH_PNG
-#  include <png.h>
-#endif
-#if PALI_WITH_JPEG
-#  include <jpeglib.h>
-#endif
-#if PALI_WITH_STB && !(PALI_WITH_PNG && PALI_WITH_JPEG)
-// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
-
-// In a namespace of ours: it cannot clash with another copy of stb in the program.
-#pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
-#pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
-#pragma push_macro("STB_IMAGE_WRITE_STATIC")
-#pragma push_macro("STBIWDEF")
-#undef INCLUDE_STB_IMAGE_WRITE_H
-#undef STBIWDEF
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
-#define STBIW_ASSERT(condition) ((void)0)
-#if defined(__GNUC__)
-#  pragma GCC diagnostic push
-#  pragma GCC diagnostic ignored "-Wunused-function"
-#  pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#  pragma GCC diagnostic ignored "-Wconversion"
-#  pragma GCC diagnostic ignored "-Wsign-conversion"
-#  pragma GCC diagnostic ignored "-Wsign-compare"
-#  pragma GCC diagnostic ignored "-Wshadow"
-#  pragma GCC diagnostic ignored "-Wpedantic"
-#endif
-namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
-#if __has_include(<stb/stb_image_write.h>)
-#  include <stb/stb_image_write.h>
-#else
-#  include <stb_image_write.h>
-#endif
-}}}} // namespace pali::PALI_ABI::image_detail::stb
-#if defined(__GNUC__)
-#  pragma GCC diagnostic pop
-#endif
-#undef STBI_WRITE_NO_STDIO
-#undef STBIW_ASSERT
-#undef STBIW_MALLOC
-#undef STBIW_REALLOC
-#undef STBIW_FREE
-#undef STBIW_REALLOC_SIZED
-#undef STBIW_MEMMOVE
-#undef STBIW_UCHAR
-#pragma pop_macro("STBIWDEF")
-#pragma pop_macro("STB_IMAGE_WRITE_STATIC")
-#pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
-#pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
-
-namespace pali { inline namespace PALI_ABI { namespace image_detail {
-
-PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels,
-                                                     const std::uint8_t* pixels) {
-    int size = 0;
-    const std::unique_ptr<unsigned char, void (*)(void*)> data(stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels),
-                                                                                          static_cast<int>(width), static_cast<int>(height),
-                                                                                          static_cast<int>(channels), &size),
-                                                               [](void* p) { std::free(p); });
-    if (data == nullptr) throw std::bad_alloc();
-    const auto* bytes = reinterpret_cast<const std::byte*>(data.get());
-    return {bytes, bytes + size};
-}
-
-PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& image, int quality) {
-    std::vector<std::byte> made;
-    stb::stbi_write_jpg_to_func(
-        [](void* to, void* data, int size) {
-            const auto* bytes = static_cast<const std::byte*>(data);
-            static_cast<std::vector<std::byte>*>(to)->insert(static_cast<std::vector<std::byte>*>(to)->end(), bytes, bytes + size);
-        },
-        &made, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.pixels.data(), quality);
-    return made;
-}
-
-}}} // namespace pali::PALI_ABI::image_detail
-
-#endif
-
-namespace pali { inline namespace PALI_ABI {
-
-namespace image_detail {
-
-PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
-    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
-    if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
-    throw error(errc::invalid_argument, {what, ": an image of ", width, " x ", height, " with ", bytes,
-                                         " bytes; it needs a pixel, sides of at most ", most, ", and ", channels, " bytes a pixel"});
-}
-
-#if PALI_WITH_PNG
-/// libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
-class png_writer {
-public:
-    png_writer() = default;
-    png_writer(const png_writer&) = delete;
-    png_writer& operator=(const png_writer&) = delete;
-    ~png_writer() { png_destroy_write_struct(&m_png, &m_info); }
-
-    std::vector<std::byte> encode(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
-        if (setjmp(m_jump) != 0) {
-            if (m_out_of_memory) throw std::bad_alloc();
-            throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
-        }
-        write(width, height, colour, pixels, stride);
-        return std::move(m_bytes);
-    }
-
-private:
-    void write(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
-        m_png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
-        m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
-        m_out_of_memory = m_info == nullptr;
-        if (m_out_of_memory) on_error_of(*this, "out of memory");
-        png_set_write_fn(m_png, this, append, [](png_structp) {});
-        png_set_IHDR(m_png, m_info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour, PNG_INTERLACE_NONE,
-                     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-        png_write_info(m_png, m_info);
-        for (std::size_t y = 0; y < height; ++y) png_write_row(m_png, pixels + y * stride);
-        png_write_end(m_png, m_info);
-    }
-
-    [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
-        on_error_of(*static_cast<png_writer*>(png_get_error_ptr(png)), message);
-    }
-    [[noreturn]] static void on_error_of(png_writer& self, const char* message) {
-        std::strncpy(self.m_message, message, sizeof self.m_message - 1);
-        std::longjmp(self.m_jump, 1);
-    }
-    static void append(png_structp png, png_bytep data, std::size_t size) {
-        if (!static_cast<png_writer*>(png_get_io_ptr(png))->keep(data, size)) png_error(png, "out of memory");
-    }
-    bool keep(const unsigned char* data, std::size_t size) noexcept {
-        try {
-            const auto* bytes = reinterpret_cast<const std::byte*>(data);
-            m_bytes.insert(m_bytes.end(), bytes, bytes + size);
-            return true;
-        } catch (const std::bad_alloc&) { // must not propagate through libpng
-            m_out_of_memory = true;
-            return false;
-        }
-    }
-
-    png_structp m_png = nullptr;
-    png_infop m_info = nullptr;
-    std::jmp_buf m_jump{};
-    char m_message[128] = {};
-    bool m_out_of_memory = false;
-    std::vector<std::byte> m_bytes;
-};
-#endif
-
-#if PALI_WITH_JPEG
-/// libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
-class jpeg_writer {
-public:
-    jpeg_writer() = default;
-    jpeg_writer(const jpeg_writer&) = delete;
-    jpeg_writer& operator=(const jpeg_writer&) = delete;
-    ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
-
-    std::vector<std::byte> encode(const image& image, int quality) {
-        if (setjmp(m_jump) != 0) {
-            if (m_out_of_memory) throw std::bad_alloc();
-            char message[JMSG_LENGTH_MAX] = {};
-            m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
-            throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
-        }
-        write(image, quality);
-        return std::move(m_bytes);
-    }
-
-private:
-    void write(const image& image, int quality) {
-        m_info.err = jpeg_std_error(&m_errors);
-        m_errors.error_exit = [](j_common_ptr info) { std::longjmp(static_cast<jpeg_writer*>(info->client_data)->m_jump, 1); };
-        m_errors.output_message = [](j_common_ptr) {};
-        m_info.client_data = this;
-        jpeg_create_compress(&m_info);
-        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
-        m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
-        m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
-        m_destination.term_destination = [](j_compress_ptr info) {
-            of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer);
-        };
-        m_info.image_width = static_cast<JDIMENSION>(image.width);
-        m_info.image_height = static_cast<JDIMENSION>(image.height);
-        m_info.input_components = 3;
-        m_info.in_color_space = JCS_RGB;
-        jpeg_set_defaults(&m_info);
-        jpeg_set_quality(&m_info, quality, TRUE);
-        jpeg_start_compress(&m_info, TRUE);
-        while (m_info.next_scanline < m_info.image_height) {
-            auto* row = const_cast<std::uint8_t*>(image.at(0, m_info.next_scanline));
-            jpeg_write_scanlines(&m_info, &row, 1);
-        }
-        jpeg_finish_compress(&m_info);
-    }
-
-    [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
-
-    /// Provides more output space after the first `used` bytes.
-    void grow(std::size_t used) noexcept {
-        if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
-            m_out_of_memory = true;
-            std::longjmp(m_jump, 1);
-        }
-        m_destination.next_output_byte = reinterpret_cast<JOCTET*>(m_bytes.data()) + used;
-        m_destination.free_in_buffer = m_bytes.size() - used;
-    }
-    bool make_room(std::size_t bytes) noexcept {
-        try {
-            m_bytes.resize(bytes);
-            return true;
-        } catch (const std::bad_alloc&) { // must not propagate through libjpeg
-            return false;
-        }
-    }
-
-    jpeg_compress_struct m_info{};
-    jpeg_error_mgr m_errors{};
-    jpeg_destination_mgr m_destination{};
-    std::jmp_buf m_jump{};
-    bool m_out_of_memory = false;
-    std::vector<std::byte> m_bytes;
-};
-#endif
-
-PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::size_t channels, const std::uint8_t* pixels) {
-#if PALI_WITH_PNG
-    return png_writer().encode(width, height, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, pixels, width * channels);
-#elif PALI_WITH_STB
-    return encode_png_by_stb(width, height, channels, pixels);
-#else
-    (void)width, (void)height, (void)channels, (void)pixels;
-    throw error(errc::cannot_write, "encode_png: this build of pali was made without libpng and stb");
-#endif
-}
-
-} // namespace image_detail
-
-PALI_INLINE std::vector<std::byte> encode_png(const image& image) {
-    image_detail::check_pixels("encode_png", image.width, image.height, 3, image.pixels.size());
-    return image_detail::encode_png(image.width, image.height, 3, image.pixels.data());
-}
-
-PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    image_detail::check_pixels("encode_png", width, height, 1, grey.size());
-    return image_detail::encode_png(width, height, 1, grey.data());
-}
-
-PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
-    image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
-    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality ", quality, " is not 1 to 100"});
-#if PALI_WITH_JPEG
-    return image_detail::jpeg_writer().encode(image, quality);
-#elif PALI_WITH_STB
-    return image_detail::encode_jpeg_by_stb(image, quality);
-#else
-    throw error(errc::cannot_write, "encode_jpeg: this build of pali was made without libjpeg and stb");
-#endif
-}
-
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
-
-PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    write_file(path, encode_png(width, height, grey));
-}
-
-PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
-    write_file(path, encode_jpeg(image, quality));
 }
 
 }} // namespace pali::PALI_ABI
@@ -14335,7 +14421,7 @@ public:
     /// Receives the keys that lead to the value that is replaced, outermost first, and that value.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
-    strict_json_reader(json& to, const std::function<void(const error_text&)>& fail, const repetition& repeated)
+    strict_json_reader(json& to, const std::function<void(error_text&&)>& fail, const repetition& repeated)
         : m_to(to), m_fail(fail), m_repeated(repeated) {}
 
     bool null() { return add(nullptr); }
@@ -14363,8 +14449,8 @@ public:
     }
     bool parse_error(std::size_t byte, const std::string&,
                      const nlohmann::detail::exception& what) { // the parser's own message would quote the file
-        if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is no valid JSON: it holds a number that is too large");
-        m_fail({"is no valid JSON: see byte ", byte});
+        if (dynamic_cast<const json::out_of_range*>(&what) != nullptr) m_fail("is not valid JSON: it contains a number that is too large");
+        m_fail({"is not valid JSON: error at byte ", byte});
         return false;
     }
 
@@ -14398,7 +14484,7 @@ private:
     }
 
     json& m_to;
-    const std::function<void(const error_text&)>& m_fail;
+    const std::function<void(error_text&&)>& m_fail;
     const repetition& m_repeated;
     std::vector<level> m_open; // pointers to open levels stay valid: an array grows only while none of its elements is open
 };
@@ -14406,7 +14492,7 @@ private:
 /// Parses a text of bounded depth in time linear in its length. `fail` receives the error and must throw. `repeated` receives each value
 /// that a later one with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed here: each
 /// combination of input and handler types instantiates nlohmann's parser again, at two seconds each.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(const error_text&)>& fail,
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(error_text&&)>& fail,
                                                const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
     strict_json_reader reader(document, fail, repeated);
@@ -14415,11 +14501,11 @@ private:
 }
 
 /// The same, for a text in which no key may occur twice.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(const error_text&)>& fail) {
+[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(error_text&&)>& fail) {
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
         for (const std::string_view key : path) (where += where.empty() ? "" : ".") += key;
-        fail({"has ", in_quotes(where), " twice; a key is used once"});
+        fail({"has ", in_quotes(where), " twice; keys must be unique"});
     });
 }
 
@@ -14432,17 +14518,17 @@ private:
 /// Reads and parses a file that holds an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
     constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has 100 KB; tokenizer.json has a reader of its own
-    const auto fail = [&](const error_text& what) { throw error(code, {path.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(code, {path.string(), ": ", std::move(what).str()}); };
     std::ifstream in = open_file(path);
     std::string text;
     for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
         text.append(part, static_cast<std::size_t>(in.gcount()));
-        if (text.size() > largest) fail({"has more than ", largest, " bytes, the most that are read"});
+        if (text.size() > largest) fail({"has more than ", largest, " bytes, the supported maximum"});
     }
-    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
     if (text.empty()) fail("is empty; a JSON object is needed");
     if (is_lfs_pointer(text)) throw error(code, {path.string(), lfs_pointer_words});
-    if (text.find('\0') != std::string::npos) fail("holds a zero byte, at which a parser could stop; it is no JSON");
+    if (text.find('\0') != std::string::npos) fail("contains a zero byte, at which a parser could stop; it is not JSON");
     nlohmann::json document = parse_strict_json(text, fail);
     if (!document.is_object()) fail({"is ", document.type_name(), "; a JSON object is needed"});
     return document;
@@ -14461,8 +14547,8 @@ struct config_problems {
     bool malformed = false;         ///< false: only unsupported values
 
     /// Adds a problem once, even if its section is read twice.
-    void add(const error_text& problem) {
-        std::string text = problem.str();
+    void add(error_text&& problem) {
+        std::string text = std::move(problem).str();
         if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(std::move(text));
     }
 
@@ -14473,7 +14559,7 @@ struct config_problems {
         if (found.size() == 1) throw error(code, (folder / found.front()).string());
         short_list all;
         for (const std::string& problem : found) all.add(problem);
-        throw error(code, {folder.string(), ": ", found.size(), " problems of its configuration:", all.joined("\n  ")});
+        throw error(code, {folder.string(), ": ", found.size(), " problems in the configuration:", all.joined("\n  ")});
     }
 };
 
@@ -14534,7 +14620,7 @@ public:
                 if (number > 0 || (allow_zero && number == 0)) return number;
             }
         }
-        malformed(key, allow_zero ? "a number from 0" : "a number above 0");
+        malformed(key, allow_zero ? "a number of 0 or more" : "a number above 0");
         return otherwise;
     }
     /// A softcap; null and 0 mean none.
@@ -14566,18 +14652,18 @@ public:
             if (id >= (needed ? 0 : std::numeric_limits<std::int32_t>::min()) && id <= std::int64_t{most})
                 return static_cast<std::int32_t>(id);
         }
-        malformed(key, needed ? error_text{"an id from 0 to ", most} : "an id of 32 bits");
+        malformed(key, needed ? error_text{"an id from 0 to ", most} : "a 32-bit id");
         return 0;
     }
 
     /// Reports a value that violates the format: "config.json: text_config.head_dim is 7; `needed` is needed".
-    void malformed(const char* key, const error_text& needed) const {
+    void malformed(const char* key, error_text&& needed) const {
         m_problems.malformed = true;
-        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed, " is needed"});
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str(), " is needed"});
     }
     /// Reports a valid value that no supported model has.
-    void unsupported(const char* key, const error_text& needed) const {
-        m_problems.add({m_prefix, key, " is ", describe(key), "; ", needed});
+    void unsupported(const char* key, error_text&& needed) const {
+        m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str()});
     }
 
     /// The value as abbreviated JSON.
@@ -14602,83 +14688,95 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-// Limits far above any real model, and low enough that the product of four sizes fits into 64 bits.
-inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
-                             most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
-
 inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
-
-/// Reads vision_config. Defaults: SiglipVisionConfig, or those of PaliGemmaConfig if the section is missing.
-[[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
-    const config_section vision = top.section("vision_config");
-    const bool given = vision.is_present();
-    dynamic_vision out;
-    if (top.is_broken("vision_config")) return out;
-    if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
-        vision.unsupported("model_type", "\"siglip_vision_model\" is the one that is run");
-        return out;
-    }
-    out.image_size = 224;
-    out.patch_size = given ? 16 : 14;
-    // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
-    for (const char* key : {"image_size", "patch_size"}) {
-        std::size_t& side = key[0] == 'i' ? out.image_size : out.patch_size;
-        const auto* value = vision.find(key);
-        if (value != nullptr && value->is_array()) vision.unsupported(key, "images and patches are square: one number");
-        else side = vision.size(key, side, 1, most_pixels_a_side);
-    }
-    out.hidden = vision.size("hidden_size", given ? 768 : 1152, 1, most_width);
-    out.layers = vision.size("num_hidden_layers", given ? 12 : 27, 1, most_layers);
-    out.intermediate = vision.size("intermediate_size", given ? 3072 : 4096, 1, most_width);
-    out.heads = vision.size("num_attention_heads", given ? 12 : 16, 1, most_heads);
-    out.norm_eps = vision.number("layer_norm_eps", 1e-6f, true);
-    if (const std::size_t channels = vision.size("num_channels", 3, 1, most_width); channels != 3 && channels != 0)
-        vision.unsupported("num_channels", "images have 3 channels");
-    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"\"", tanh_gelu, "\" is the one that is run"});
-    // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
-    if (out.patch_size > out.image_size && out.image_size != 0)
-        vision.malformed("patch_size", {"at most image_size, ", out.image_size, ","});
-    if (out.heads != 0 && out.hidden % out.heads != 0)
-        vision.malformed("num_attention_heads", {"a divisor of hidden_size, ", out.hidden, ","});
-    return out;
-}
 
 /// Reads the base of RoPE from rope_scaling (oldest), rope_parameters or rope_theta, flat or nested by layer type, with the precedence of
 /// transformers (modeling_rope_utils.py, convert_rope_params_to_dict).
-[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text) {
-    const float beside = text.number("rope_theta", 10000.0f, false);
-    const auto holds_something = [&](const char* key) {
-        const auto* value = text.find_value(key);
+[[nodiscard]] PALI_INLINE float read_rope_theta(const config_section& text, const char* key, float otherwise) {
+    const float beside = text.number(key, otherwise, false);
+    const auto holds_something = [&](const char* object) {
+        const auto* value = text.find_value(object);
         return value != nullptr && !(value->is_object() && value->empty());
     };
-    const char* const key = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    const config_section rope = text.section(key);
+    const char* const place = holds_something("rope_scaling") ? "rope_scaling" : "rope_parameters";
+    const config_section rope = text.section(place);
     const auto read = [&](const config_section& one) {
         for (const char* type : {"rope_type", "type"}) {
-            if (one.text(type, "default") != "default") one.unsupported(type, "\"default\" is the one that is run");
+            if (one.text(type, "default") != "default") one.unsupported(type, "only \"default\" is supported");
             if (one.find(type) != nullptr) break;
         }
         if (one.find("partial_rotary_factor") != nullptr && one.number("partial_rotary_factor", 1, false) != 1)
-            one.unsupported("partial_rotary_factor", "all of a head is rotated");
-        return one.number("rope_theta", beside, false);
+            one.unsupported("partial_rotary_factor", "only 1 is supported: RoPE rotates the whole head");
+        return one.number(key, beside, false);
     };
     float theta = 0;
     bool nested = false;
     for (const char* layer_type : {"full_attention", "sliding_attention"}) {
         if (rope.find_value(layer_type) == nullptr) continue;
         const float own = read(rope.section(layer_type));
-        if (nested && own != theta) text.unsupported(key, "layers of all types have the same rope_theta");
+        if (nested && own != theta) text.unsupported(place, "rope_theta must be the same for all layer types");
         theta = own;
         nested = true;
     }
     return nested ? theta : read(rope);
 }
 
+/// Visitor of config_fields that reads a section. The values of the members are the defaults.
+struct read_fields {
+    const config_section& section;
+    bool gemma2 = false;
+
+    void operator()(const config_fields::generation&, bool&) const {} // read before: the defaults depend on it
+    void operator()(const config_fields::side& field, std::size_t& value) const {
+        // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
+        if (const auto* given = section.find(field.key); given != nullptr && given->is_array())
+            section.unsupported(field.key, "images and patches are square, so one integer is needed");
+        else value = section.size(field.key, value, field.least, field.most);
+    }
+    void operator()(const config_fields::size& field, std::size_t& value) const {
+        value = section.size(field.key, value, field.least, field.most);
+    }
+    void operator()(const config_fields::number& field, float& value) const {
+        if (gemma2 || !field.only_gemma2) value = section.number(field.key, value, field.allow_zero);
+    }
+    void operator()(const config_fields::softcap& field, float& value) const {
+        if (gemma2 || !field.only_gemma2) value = section.softcap(field.key, value);
+    }
+    void operator()(const config_fields::rope_base& field, float& value) const { value = read_rope_theta(section, field.key, value); }
+};
+
+/// Defaults of vision_config: those of SiglipVisionConfig, or of PaliGemmaConfig if the section is missing.
+inline constexpr dynamic_vision siglip_defaults{
+    .image_size = 224, .patch_size = 16, .hidden = 768, .layers = 12, .intermediate = 3072, .heads = 12, .norm_eps = 1e-6f};
+inline constexpr dynamic_vision paligemma_vision_defaults{
+    .image_size = 224, .patch_size = 14, .hidden = 1152, .layers = 27, .intermediate = 4096, .heads = 16, .norm_eps = 1e-6f};
+
+/// Reads vision_config.
+[[nodiscard]] PALI_INLINE dynamic_vision read_vision(const config_section& top) {
+    const config_section vision = top.section("vision_config");
+    if (top.is_broken("vision_config")) return {};
+    if (vision.text("model_type", "siglip_vision_model") != "siglip_vision_model") {
+        vision.unsupported("model_type", "only \"siglip_vision_model\" is supported");
+        return {};
+    }
+    dynamic_vision out = vision.is_present() ? siglip_defaults : paligemma_vision_defaults;
+    config_fields::visit_vision(read_fields{vision}, out);
+    if (const std::size_t channels = vision.size("num_channels", 3, 1, config_fields::most_width); channels != 3 && channels != 0)
+        vision.unsupported("num_channels", "only 3 is supported");
+    if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"only \"", tanh_gelu, "\" is supported"});
+    // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
+    if (out.patch_size > out.image_size && out.image_size != 0)
+        vision.malformed("patch_size", {"at most image_size (", out.image_size, ")"});
+    if (out.heads != 0 && out.hidden % out.heads != 0)
+        vision.malformed("num_attention_heads", {"a divisor of hidden_size (", out.hidden, ")"});
+    return out;
+}
+
 /// Reads the sliding window of each layer: layer_types, or every second layer from the first (configuration_gemma2.py).
 PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
     const auto* const window_value = text.find("sliding_window");
     const bool none = window_value != nullptr && window_value->is_null();
-    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, most_window);
+    const std::size_t window = none ? 0 : text.size("sliding_window", 4096, 1, config_fields::most_window);
     out.windows.assign(out.layers, 0);
     if (out.layers == 0) return;
     const auto* const types = text.find_value("layer_types");
@@ -14687,61 +14785,66 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
         return;
     }
     if (!types->is_array() || types->size() != out.layers)
-        return text.malformed("layer_types", {"a list of ", out.layers, " strings, one for each of num_hidden_layers,"});
+        return text.malformed("layer_types", {"a list of ", out.layers, " strings (num_hidden_layers)"});
     for (std::size_t layer = 0; layer < out.layers; ++layer) {
         const auto& type = (*types)[layer];
         const auto* const name = type.get_ptr<const std::string*>();
         if (name == nullptr) return text.malformed("layer_types", "a list of strings");
         if (*name == "sliding_attention") out.windows[layer] = window;
         else if (*name != "full_attention" && *name != "attention") // "attention" is an older name
-            return text.unsupported("layer_types", {"\"full_attention\" and \"sliding_attention\" are the ones that are run, and layer ",
-                                                    layer, " is another"});
+            return text.unsupported(
+                "layer_types", {"only \"full_attention\" and \"sliding_attention\" are supported, but layer ", layer, " has another type"});
     }
 }
 
-/// Reads text_config. Defaults: GemmaConfig or Gemma2Config, or those of PaliGemmaConfig if the section is missing.
+/// Defaults of text_config: those of GemmaConfig or Gemma2Config, or of PaliGemmaConfig if the section is missing.
+[[nodiscard]] PALI_INLINE dynamic decoder_defaults(bool gemma2, bool given) {
+    const auto pick = [&](std::size_t second, std::size_t first, std::size_t absent) { return gemma2 ? second : given ? first : absent; };
+    return {.vision = {},
+            .vocab = given ? std::size_t{256000} : std::size_t{257152},
+            .hidden = pick(2304, 3072, 2048),
+            .layers = pick(26, 28, 18),
+            .intermediate = pick(9216, 24576, 16384),
+            .heads = pick(8, 16, 8),
+            .kv_heads = pick(4, 16, 1),
+            .head_dim = 256,
+            .query_pre_attn_scalar = 256,
+            .attention_softcap = gemma2 ? 50.0f : 0.0f,
+            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies it with either decoder; Gemma's own default is none
+            .rope_theta = 10000,
+            .norm_eps = 1e-6f,
+            .post_norms = gemma2,
+            .windows = {}};
+}
+
+/// Reads text_config.
 [[nodiscard]] PALI_INLINE dynamic read_text(const config_section& top) {
     const config_section text = top.section("text_config");
-    const bool given = text.is_present();
-    dynamic out;
-    if (top.is_broken("text_config")) return out;
+    if (top.is_broken("text_config")) return {};
     const std::string type = text.text("model_type", "gemma");
     if (type != "gemma" && type != "gemma2") {
-        text.unsupported("model_type", "\"gemma\" and \"gemma2\" are the ones that are run");
-        return out;
+        text.unsupported("model_type", "only \"gemma\" and \"gemma2\" are supported");
+        return {};
     }
     const bool second = type == "gemma2";
-    const auto pick = [&](std::size_t gemma2, std::size_t gemma, std::size_t absent) { return second ? gemma2 : given ? gemma : absent; };
-    out.vocab = text.size("vocab_size", given ? 256000 : 257152, 1, most_tokens);
-    out.hidden = text.size("hidden_size", pick(2304, 3072, 2048), 1, most_width);
-    out.layers = text.size("num_hidden_layers", pick(26, 28, 18), 1, most_layers);
-    out.intermediate = text.size("intermediate_size", pick(9216, 24576, 16384), 1, most_width);
-    out.heads = text.size("num_attention_heads", pick(8, 16, 8), 1, most_heads);
-    out.kv_heads = text.size("num_key_value_heads", pick(4, 16, 1), 1, most_heads);
-    out.head_dim = text.size("head_dim", 256, 2, most_heads);
-    out.norm_eps = text.number("rms_norm_eps", 1e-6f, true);
-    out.rope_theta = read_rope_theta(text);
-    out.post_norms = second;
-    // PaliGemma applies the final softcap of text_config with either decoder; Gemma's own default is none.
-    out.final_softcap = text.softcap("final_logit_softcapping", second ? 30.0f : 0.0f);
+    dynamic out = decoder_defaults(second, text.is_present());
+    config_fields::visit_decoder(read_fields{text, second}, out);
     if (second) {
-        out.query_pre_attn_scalar = text.number("query_pre_attn_scalar", 256.0f, false);
-        out.attention_softcap = text.softcap("attn_logit_softcapping", 50.0f);
         read_windows(text, out);
     } else {
         out.query_pre_attn_scalar = static_cast<float>(out.head_dim); // modeling_gemma.py: scaling = head_dim ** -0.5
         out.windows.assign(out.layers, 0);
-        if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "a Gemma of the first generation has none");
+        if (text.find_value("sliding_window") != nullptr) text.unsupported("sliding_window", "Gemma 1 has no sliding window");
     }
     // Gemma 1 reads hidden_act, where "gelu" is an old name of the tanh approximation; Gemma 2 reads hidden_activation.
     const char* const key = second ? "hidden_activation" : "hidden_act";
     const std::string activation = text.text(key, tanh_gelu);
-    if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"\"", tanh_gelu, "\" is the one that is run"});
-    if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "no model of the family has one");
+    if (activation != tanh_gelu && (second || activation != "gelu")) text.unsupported(key, {"only \"", tanh_gelu, "\" is supported"});
+    if (text.flag("attention_bias", false)) text.unsupported("attention_bias", "PaliGemma models have no attention bias");
     if (const auto* layers = text.find_value("per_layer_config"); layers != nullptr && !layers->empty())
-        text.unsupported("per_layer_config", "all layers have the same sizes");
+        text.unsupported("per_layer_config", "all layers must have the same sizes");
     if (out.kv_heads != 0 && out.heads % out.kv_heads != 0)
-        text.malformed("num_key_value_heads", {"a divisor of num_attention_heads, ", out.heads, ","});
+        text.malformed("num_key_value_heads", {"a divisor of num_attention_heads (", out.heads, ")"});
     if (out.head_dim % 2 != 0) text.malformed("head_dim", "an even number");
     return out;
 }
@@ -14757,7 +14860,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
         if (out.sizes.vocab != 0 && static_cast<std::size_t>(out.bos) >= out.sizes.vocab)
-            place->malformed("bos_token_id", {"an id below vocab_size, ", out.sizes.vocab, ","});
+            place->malformed("bos_token_id", {"an id below vocab_size (", out.sizes.vocab, ")"});
     }
     if (const config_section* place = find("eos_token_id")) {
         out.eos.clear();
@@ -14772,7 +14875,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
 
 /// Reads the image preprocessing. A step that is null or 0 is off, as in Python. The values of a step are read only if it is on; null means
 /// the default.
-PALI_INLINE void read_image(const config_section& file, image_config& out, std::size_t side) {
+PALI_INLINE void read_image(const config_section& file, preprocessing& out, std::size_t side) {
     const auto step = [&](const char* key, bool otherwise) {
         const auto* value = file.find(key);
         if (value != nullptr && value->is_null()) return false;
@@ -14789,9 +14892,10 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
     };
     if (step("do_center_crop", false) && !leaves_sides("crop_size"))
-        file.unsupported("do_center_crop", {"images are resized and not cut; only a crop_size of ", side, " by ", side, " pixels is read"});
+        file.unsupported("do_center_crop",
+                         {"images are resized, not cropped; only a crop_size of ", side, " x ", side, " pixels is supported"});
     if (step("do_pad", false) && file.find_value("pad_size") != nullptr && !leaves_sides("pad_size"))
-        file.unsupported("do_pad", {"images are resized and not padded; only a pad_size of ", side, " by ", side, " pixels is read"});
+        file.unsupported("do_pad", {"images are resized, not padded; only a pad_size of ", side, " x ", side, " pixels is supported"});
     if (const auto* factor = file.find_value("rescale_factor"); factor != nullptr && out.do_rescale) {
         if (factor->is_number() && factor->get<double>() > 0 && std::isfinite(factor->get<double>()))
             out.rescale_factor = factor->get<double>();
@@ -14801,18 +14905,18 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         const char* const key = is_deviation ? "image_std" : "image_mean";
         const auto* value = file.find_value(key);
         if (value == nullptr || !out.do_normalize) continue;
-        std::array<float, 3>& channels = is_deviation ? out.deviation : out.mean;
+        std::array<double, 3>& channels = is_deviation ? out.std : out.mean;
         for (std::size_t c = 0; c < 3; ++c) {
             const auto* one = value->is_array() && value->size() == 3 ? &(*value)[c] : value; // a single value applies to all channels
-            const double number = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
-            channels[c] = static_cast<float>(number);
-            if (std::isfinite(channels[c]) && (!is_deviation || channels[c] > 0)) continue;
+            channels[c] = one->is_number() ? one->get<double>() : std::numeric_limits<double>::quiet_NaN();
+            const auto used = static_cast<float>(channels[c]);
+            if (std::isfinite(used) && (!is_deviation || used > 0)) continue;
             file.malformed(key, is_deviation ? "a list of three numbers above 0" : "a list of three numbers");
             break;
         }
     }
     if (!out.do_resize) return;
-    if (file.find_value("resample") != nullptr) out.resample = static_cast<int>(file.size("resample", 3, 0, 5));
+    if (file.find_value("resample") != nullptr) out.resample = static_cast<filter>(file.size("resample", 3, 0, 5));
     const auto* size = file.find_value("size");
     if (size == nullptr) return;
     const bool is_pair = size->is_array() && size->size() == 2; // (height, width)
@@ -14820,10 +14924,10 @@ PALI_INLINE void read_image(const config_section& file, image_config& out, std::
         return file.unsupported("size", {"{\"height\": ", side, ", \"width\": ", side, "} is needed"});
     const nlohmann::json pair = is_pair ? nlohmann::json{{"size", {{"height", (*size)[0]}, {"width", (*size)[1]}}}} : nlohmann::json();
     const config_section sides = is_pair ? file.beside(pair).section("size") : file.section("size");
-    out.height = sides.size("height", side, 1, most_pixels_a_side);
-    out.width = sides.size("width", side, 1, most_pixels_a_side);
+    out.height = sides.size("height", side, 1, config_fields::most_pixels_a_side);
+    out.width = sides.size("width", side, 1, config_fields::most_pixels_a_side);
     if (side != 0 && out.height != 0 && out.width != 0 && (out.height != side || out.width != side))
-        file.malformed("size", {"the image_size that config.json says, ", side, " by ", side, " pixels,"});
+        file.malformed("size", {"the image_size of config.json (", side, " x ", side, " pixels)"});
 }
 
 } // namespace detail
@@ -14833,7 +14937,7 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const std::filesystem::path place = find_checkpoint(folder_of_checkpoint(given));
     checkpoint_config out;
     out.file = place / "config.json";
-    detail::require_path(out.file, "file", "; a checkpoint is a folder as Hugging Face's hub has it, with config.json beside the weights");
+    detail::require_path(out.file, "file", "; a checkpoint is a folder in the Hugging Face format, with config.json next to the weights");
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
@@ -14845,18 +14949,18 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     problems.folder = place;
     const config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
-        top.unsupported("model_type", "\"paligemma\" is the one that is run, for PaliGemma 2 too, and not what is built around them");
+        top.unsupported("model_type", "only \"paligemma\" is supported (PaliGemma and PaliGemma 2), not models derived from it");
     problems.raise(); // the rest of the file would be meaningless
     // quantization_config is ignored: it may remain after the weights were saved unquantized again. The tensors decide
     // (weights/foreign.hpp).
 
     out.sizes = detail::read_text(top);
-    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, detail::most_tokens);
+    out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, config_fields::most_tokens);
     out.tied = top.flag("tie_word_embeddings", true);
     out.sizes.vision = detail::read_vision(top);
-    const std::size_t projection = top.size("projection_dim", 2048, 1, detail::most_width);
+    const std::size_t projection = top.size("projection_dim", 2048, 1, config_fields::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
-        top.malformed("projection_dim", {"the hidden_size of text_config, ", out.sizes.hidden, ","});
+        top.malformed("projection_dim", {"the hidden_size of text_config (", out.sizes.hidden, ")"});
     // The newer key wins: attribute_map sets it after the fields.
     const char* const image_key = top.find("image_token_id") != nullptr ? "image_token_id" : "image_token_index";
     if (const auto* value = top.find(image_key)) out.image_token = top.id(*value, image_key, true);
@@ -14871,10 +14975,10 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
     if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
-        out.image.file = place / "processor_config.json";
+        out.image_file = place / "processor_config.json";
         detail::read_image(nested, out.image, side);
     } else {
-        out.image.file = place / "preprocessor_config.json";
+        out.image_file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
         detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }
@@ -14892,7 +14996,7 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options) {
     if (!(options.iou > 0 && options.iou <= 1))
-        throw error(errc::invalid_argument, {"merge: iou ", options.iou, " is not above 0 and at most 1"});
+        throw error(errc::invalid_argument, {"merge: iou is ", options.iou, "; it must be above 0 and at most 1"});
     std::vector<std::size_t> order(objects.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto score = [&](std::size_t i) { return std::isnan(objects[i].score) ? 0.f : objects[i].score; };
@@ -14937,19 +15041,19 @@ struct added_token {
 
 /// Parses the contents of added_tokens.json. Throws errc::malformed_tokenizer with `file` and the reason.
 [[nodiscard]] PALI_INLINE std::vector<added_token> read_added_tokens(std::string_view contents, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     const nlohmann::json document = parse_strict_json(contents, fail);
-    if (!document.is_object()) fail({"is ", describe_json(document), "; one object is needed, with an id for each text"});
+    if (!document.is_object()) fail({"is ", describe_json(document), "; an object that maps each token to its id is needed"});
     std::vector<added_token> tokens;
     std::map<token, std::string_view> names;
     for (const auto& [text, id] : document.get_ref<const nlohmann::json::object_t&>()) {
-        if (text.empty()) fail("has an entry without a name");
+        if (text.empty()) fail("has an entry with an empty token");
         if (!id.is_number_unsigned()) fail({"has ", describe_json(id), " at ", in_quotes(text), "; an id is needed"});
         if (id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            fail({"gives ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
+            fail({"assigns ", in_quotes(text), " the id ", describe_json(id), ", which is too large"});
         tokens.push_back({.text = text, .id = id.get<token>()});
         if (const auto [same, first] = names.emplace(id.get<token>(), text); !first)
-            fail({"gives ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
+            fail({"assigns ", in_quotes(same->second), " and ", in_quotes(text), " the same id ", describe_json(id)});
     }
     return tokens;
 }
@@ -15104,16 +15208,16 @@ private:
 /// with `file`.
 PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     constexpr std::size_t longest = 1024; // Gemma's longest piece has 93 bytes
-    const auto fail = [&](std::size_t i, const error_text& what) {
-        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", what});
+    const auto fail = [&](std::size_t i, error_text&& what) {
+        throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", std::move(what).str()});
     };
     words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
         const std::string_view text = words.pieces[i].text;
         if (text.empty()) fail(i, "is empty");
         if (text.size() > longest) fail(i, {"has ", text.size(), " bytes; at most ", longest, " are supported"});
-        if (!is_utf8(text)) fail(i, "is no valid UTF-8");
-        if (text.find('\0') != std::string_view::npos) fail(i, "holds a zero byte");
+        if (!is_utf8(text)) fail(i, "is not valid UTF-8");
+        if (text.find('\0') != std::string_view::npos) fail(i, "contains a zero byte");
         if (!words.insert(i)) fail(i, {"is the same as piece ", *words.find(text)});
     }
 }
@@ -15338,20 +15442,20 @@ public:
     float as_float() const { return expect(5), std::bit_cast<float>(static_cast<std::uint32_t>(value)); }
     std::string_view as_bytes() const { return expect(2), contents; }
 
-    [[noreturn]] void fail(const error_text& what) const {
-        throw error(errc::malformed_tokenizer,
-                    {m_file, ": is no sentencepiece model: ", what, "; is it complete, and no pointer of git LFS?"});
+    [[noreturn]] void fail(error_text&& what) const {
+        throw error(errc::malformed_tokenizer, {m_file, ": is not a sentencepiece model: ", std::move(what).str(),
+                                                "; is the file complete, and not a Git LFS pointer?"});
     }
 
 private:
     void expect(std::uint64_t wire) const {
-        if (m_wire != wire) fail({"field ", number, " has the wire type ", m_wire, ", and ", wire, " is needed"});
+        if (m_wire != wire) fail({"field ", number, " has the wire type ", m_wire, "; ", wire, " is needed"});
     }
 
     std::uint64_t varint() {
         std::uint64_t out = 0;
         for (unsigned shift = 0; shift < 64; shift += 7) {
-            if (m_rest.empty()) fail("it ends within a number");
+            if (m_rest.empty()) fail("it ends inside a number");
             const auto byte = static_cast<unsigned char>(m_rest.front());
             m_rest.remove_prefix(1);
             out |= static_cast<std::uint64_t>(byte & 0x7fu) << shift;
@@ -15361,7 +15465,7 @@ private:
     }
 
     std::uint64_t fixed(std::size_t bytes) {
-        if (m_rest.size() < bytes) fail("it ends within a number");
+        if (m_rest.size() < bytes) fail("it ends inside a number");
         std::uint64_t out = 0;
         for (std::size_t i = bytes; i-- > 0;) out = out << 8 | static_cast<unsigned char>(m_rest[i]);
         m_rest.remove_prefix(bytes);
@@ -15375,38 +15479,36 @@ private:
 
 /// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_tokenizer, {file, ": ", what}); };
-    if (model.pieces.empty()) fail("holds no pieces; it is no sentencepiece model");
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
+    if (model.pieces.empty()) fail("has no pieces; is it a sentencepiece model?");
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
         const model_piece& p = model.pieces[i];
-        if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is no finite number"});
+        if (!std::isfinite(p.score)) fail({"piece ", i, " has a score that is not finite"});
         if (p.type < piece_type::normal || p.type > piece_type::byte)
-            fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are known"});
-        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0)
-            fail({"piece ", i, " stands for a byte, and is not of the form <0x41>"});
+            fail({"piece ", i, " is of kind ", static_cast<std::uint64_t>(p.type), "; 1 to 6 are valid"});
+        if (p.type == piece_type::byte && byte_of_piece(p.text) < 0) fail({"piece ", i, " is a byte piece, but not of the form <0x41>"});
     }
     check_pieces(model, file);
     const auto count = [&](piece_type type) {
         return std::count_if(model.pieces.begin(), model.pieces.end(), [&](const model_piece& p) { return p.type == type; });
     };
-    if (const auto unknown = count(piece_type::unknown); unknown != 1)
-        fail({"has ", unknown, " pieces for what is unknown; exactly one is needed"});
+    if (const auto unknown = count(piece_type::unknown); unknown != 1) fail({"has ", unknown, " unknown pieces; exactly one is needed"});
     if (const auto bytes = count(piece_type::byte); bytes != (model.byte_fallback ? 256 : 0))
-        fail(
-            {"has ", bytes, " pieces for bytes; ", model.byte_fallback ? "256 are needed" : "none is allowed, since byte_fallback is off"});
+        fail({"has ", bytes, " byte pieces; ", model.byte_fallback ? "256 are needed" : "byte_fallback is off, so there must be none"});
 }
 
 /// Accepts only what transformers' GemmaTokenizer implements: byte-pair merges over unmodified text.
 PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string& file) {
-    const auto refuse = [&](const error_text& what) {
-        throw error(errc::unsupported_format, {file, ": ", what, "; vocabularies of Gemma's kind are read: BPE over the text as it is"});
+    const auto refuse = [&](error_text&& what) {
+        throw error(errc::unsupported_format,
+                    {file, ": ", std::move(what).str(), "; only Gemma-style vocabularies are supported: BPE over unmodified text"});
     };
-    if (model.model_type != 2) refuse({"model_type is ", model.model_type, ", and 2 (BPE) is needed"});
+    if (model.model_type != 2) refuse({"model_type is ", model.model_type, "; 2 (BPE) is needed"});
     if (model.charsmap || model.denormalizer) refuse("it rewrites characters (precompiled_charsmap)");
-    if (model.dummy_prefix) refuse("it puts a space before the text (add_dummy_prefix)");
-    if (model.remove_extra_whitespaces) refuse("it drops spaces (remove_extra_whitespaces)");
+    if (model.dummy_prefix) refuse("it prepends a space to the text (add_dummy_prefix)");
+    if (model.remove_extra_whitespaces) refuse("it removes spaces (remove_extra_whitespaces)");
     if (!model.escape_whitespaces) refuse("it does not write spaces as U+2581 (escape_whitespaces is off)");
-    if (model.whitespace_as_suffix) refuse("it writes spaces after words (treat_whitespace_as_suffix)");
+    if (model.whitespace_as_suffix) refuse("it appends spaces to words (treat_whitespace_as_suffix)");
 }
 
 /// Parses and checks a complete file. The result refers to `bytes`. Throws errc::malformed_tokenizer or errc::unsupported_format, with
@@ -15451,7 +15553,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     }
     check_model_pieces(model, file);
     check_kind(model, file);
-    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is no valid UTF-8"});
+    if (!is_utf8(model.unk_surface)) throw error(errc::malformed_tokenizer, {file, ": unk_surface is not valid UTF-8"});
     return model;
 }
 
@@ -15506,7 +15608,7 @@ public:
     /// `model` and `file` (for messages) must outlive the encoder.
     sentencepiece_encoder(const sentencepiece_model& model, const std::string& file)
         : m_file(file), m_usable(gives_ids_of_transformers(model)) {
-        m_loading = std::jthread([this, &model] {
+        m_loading = std::thread([this, &model] {
             try {
                 if (const auto status = m_processor.LoadFromSerializedProto(write_sentencepiece_model(model)); !status.ok())
                     m_refusal = status.ToString();
@@ -15518,13 +15620,19 @@ public:
         });
     }
 
+    ~sentencepiece_encoder() {
+        if (m_loading.joinable()) m_loading.join();
+    }
+    sentencepiece_encoder(const sentencepiece_encoder&) = delete;
+    sentencepiece_encoder& operator=(const sentencepiece_encoder&) = delete;
+
     /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers (sentencepiece
     /// prefers the longest piece of several spaces and never forms a byte piece), and for long texts, on which piece_merger is twice as
     /// fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
-        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece refuses it: ", m_refusal});
+        if (!m_refusal.empty()) throw error(errc::malformed_tokenizer, {m_file, ": sentencepiece rejects it: ", m_refusal});
         constexpr std::size_t longest = 16384;
         if (!m_usable || text.size() > longest || text.find("\xE2\x96\x81\xE2\x96\x81") != std::string_view::npos ||
             text.find("<0x") != std::string_view::npos)
@@ -15563,7 +15671,7 @@ private:
     mutable std::once_flag m_waited;
     std::string m_refusal;
     bool m_out_of_memory = false;
-    mutable std::jthread m_loading; // last member: joined before the members it uses are destroyed
+    mutable std::thread m_loading; // not std::jthread, which libc++ 19 has as an experiment only
 };
 
 }}} // namespace pali::PALI_ABI::detail
@@ -15577,7 +15685,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     std::error_code failure;
     const auto size = std::filesystem::file_size(path, failure);
     if (failure) throw error(errc::cannot_open, {path.string(), ": cannot be read: ", failure.message()});
-    if (size > largest) throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are read"});
+    if (size > largest)
+        throw error(errc::malformed_tokenizer, {path.string(), ": has ", size, " bytes; at most ", largest, " are supported"});
     std::ifstream in(path, std::ios::binary);
     std::string bytes(static_cast<std::size_t>(size), '\0');
     if (!in || !in.read(bytes.data(), static_cast<std::streamsize>(size)))
@@ -15601,7 +15710,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
             const nlohmann::json& name = found->is_object() ? found->value("content", nlohmann::json()) : *found;
             if (!name.is_string())
                 throw error(errc::malformed_tokenizer, {path.string(), ": ", keys[i], " is ", describe_json(*found),
-                                                        "; a text, or an object with \"content\", is needed"});
+                                                        "; a string, or an object with \"content\", is needed"});
             names[i] = name.get<std::string>();
         }
     }
@@ -15688,12 +15797,12 @@ public:
     /// Scalars outside the long lists, by path: "model.type", "normalizer.pattern.String".
     [[nodiscard]] const std::map<std::string, json, std::less<>>& settings() const noexcept { return m_settings; }
 
-    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", what}); }
-    [[noreturn]] void refuse(const error_text& what) const {
+    [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_tokenizer, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void refuse(error_text&& what) const {
         throw error(errc::unsupported_format,
-                    {m_file, ": ", what,
-                     "; of transformers' files those of GemmaTokenizer are read (BPE with byte fallback over the text as it is) and those "
-                     "of TokenizersBackend are not: put the tokenizer.model of the base model into the folder in place of tokenizer.json"});
+                    {m_file, ": ", std::move(what).str(),
+                     "; files of transformers' GemmaTokenizer are supported (BPE with byte fallback over unmodified text), those of "
+                     "TokenizersBackend are not: replace tokenizer.json in the folder by the tokenizer.model of the base model"});
     }
 
     bool null() { return value(nullptr); }
@@ -15732,8 +15841,8 @@ public:
     bool end_object() { return close(); }
     bool end_array() { return close(); }
     bool parse_error(std::size_t byte, const std::string&, const json::exception& e) {
-        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is no valid JSON: it holds a number that is too large");
-        fail({"is no valid JSON: see byte ", byte}); // the parser's own message would quote the file
+        if (dynamic_cast<const json::out_of_range*>(&e) != nullptr) fail("is not valid JSON: it contains a number that is too large");
+        fail({"is not valid JSON: error at byte ", byte}); // the parser's own message would quote the file
     }
 
 private:
@@ -15756,11 +15865,11 @@ private:
         if (m_open.empty()) fail({"is ", v.type_name(), "; an object is needed"});
         switch (m_open.back()) {
         case kind::vocabulary:
-            fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; a number from 0 is needed"});
+            fail({"model.vocab: ", in_quotes(m_key), " has the id ", describe_json(v), "; an integer of 0 or more is needed"});
         case kind::merges:
             fail({"model.merges[", m_out.merges.size(), "] is ", v.type_name(), "; two pieces are needed"});
         case kind::merge:
-            fail({"model.merges[", m_out.merges.size(), "] holds ", v.type_name(), "; two pieces are needed"});
+            fail({"model.merges[", m_out.merges.size(), "] contains ", v.type_name(), "; two pieces are needed"});
         case kind::added:
             fail({"added_tokens[", m_out.added.size(), "] is ", v.type_name(), "; an object is needed"});
         case kind::added_entry:
@@ -15778,7 +15887,7 @@ private:
         constexpr std::size_t most = 256; // a saved file has 17
         if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
         if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh)
-            fail({"has ", in_quotes(at->first), " twice; a key is used once"});
+            fail({"has ", in_quotes(at->first), " twice; keys must be unique"});
     }
 
     [[nodiscard]] kind kind_of(bool object) {
@@ -15840,7 +15949,7 @@ private:
         if (!m_names.empty()) m_names.pop_back();
         if (closed == kind::vocabulary) finish_vocabulary();
         if (closed == kind::merge) {
-            if (m_pair_size != 2) fail({"model.merges[", m_out.merges.size(), "] holds ", m_pair_size, " pieces; two are needed"});
+            if (m_pair_size != 2) fail({"model.merges[", m_out.merges.size(), "] has ", m_pair_size, " pieces; two are needed"});
             add_merge();
         }
         if (closed == kind::added_entry) finish_entry();
@@ -15861,8 +15970,8 @@ private:
         std::vector<bool> seen(m_entries.size());
         for (const entry& e : m_entries) {
             if (e.id >= pieces.size())
-                fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", and there are ", pieces.size(),
-                      " pieces; ids without a gap are needed"});
+                fail({"model.vocab: ", in_quotes(text_of(e)), " has the id ", e.id, ", but there are only ", pieces.size(),
+                      " pieces; ids must have no gaps"});
             if (seen[e.id])
                 fail({"model.vocab: ", in_quotes(pieces[e.id].text), " and ", in_quotes(text_of(e)), " have the same id ", e.id});
             seen[e.id] = true;
@@ -15888,7 +15997,7 @@ private:
 
     void set_flag(const json& v) {
         const auto where = [&] { return "added_tokens[" + std::to_string(m_out.added.size()) + "]." + m_key; };
-        if (!m_entry_keys.emplace(m_key, 0).second) fail({"has ", in_quotes(where()), " twice; a key is used once"});
+        if (!m_entry_keys.emplace(m_key, 0).second) fail({"has ", in_quotes(where()), " twice; keys must be unique"});
         const auto need = [&](bool right, const char* what) {
             if (!right) fail({in_quotes(where()), " is ", describe_json(v), "; ", what, " is needed"});
         };
@@ -15944,7 +16053,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto expect = [&](std::string_view name, const nlohmann::json& wanted, bool may_be_absent = false) {
         const auto found = settings.find(name);
         if (found == settings.end() ? !may_be_absent : found->second != wanted)
-            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), ", and ",
+            read.refuse({name, " is ", found == settings.end() ? std::string("absent") : describe_json(found->second), "; ",
                          describe_json(wanted), " is needed"});
     };
     const auto is_null = [&](std::string_view name) {
@@ -15994,7 +16103,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
                                           "pre_tokenizer.invert"};
     for (const auto& [name, value] : settings)
         if (std::find(std::begin(known), std::end(known), name) == std::end(known))
-            read.refuse({name, " is ", describe_json(value), ", which is not known"});
+            read.refuse({name, " is ", describe_json(value), ", which is not supported"});
 }
 
 /// Reads a tokenizer.json; with `added_only`, only `added_tokens`. Throws errc::cannot_open, errc::malformed_tokenizer, or
@@ -16006,7 +16115,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     const auto pass = [&] {
         file_bytes::source bytes{.in = open_file(path)};
         nlohmann::json::sax_parse(file_bytes(bytes), file_bytes(), &read);
-        if (bytes.in.bad()) throw error(errc::cannot_open, {file, ": cannot be read to its end"});
+        if (bytes.in.bad()) throw error(errc::cannot_open, {file, ": cannot be read to the end"});
     };
     pass();
     if (!read.has_added()) read.fail("has no added_tokens; is it complete?");
@@ -16101,9 +16210,8 @@ namespace detail {
 
 PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
     file = path.string();
-    detail::require_path(
-        path, "file",
-        "; a checkpoint needs the vocabulary of its model: tokenizer.model of sentencepiece, or tokenizer.json of transformers");
+    detail::require_path(path, "file",
+                         "; a checkpoint needs its model's vocabulary: sentencepiece's tokenizer.model or transformers' tokenizer.json");
     bytes = detail::read_whole_file(path);
     model = detail::read_sentencepiece_model(bytes, file);
     for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
@@ -16124,8 +16232,8 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
     token next = static_cast<token>(model.pieces.size());
     for (const detail::added_token& one : read.added)
         if (one.id >= next && one.id != next++)
-            throw error(errc::malformed_tokenizer, {file, ": gives the added token ", in_quotes(one.text), " the id ", one.id,
-                                                    "; transformers would number it ", next - 1, ", without a gap"});
+            throw error(errc::malformed_tokenizer, {file, ": assigns the added token ", in_quotes(one.text), " the id ", one.id,
+                                                    "; the next id without a gap, which transformers would assign, is ", next - 1});
     add(file, std::move(read.added));
     names = detail::read_special_names(path.parent_path());
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
@@ -16133,22 +16241,22 @@ PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) 
 
 /// Adds the tokens of a file. A token that the model or another file also has must have the same id there; the flags of the last file win.
 PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
-    const auto fail = [&](const error_text& what) {
-        throw error(errc::malformed_tokenizer, {from, ": ", what, "; are the files of one checkpoint?"});
+    const auto fail = [&](error_text&& what) {
+        throw error(errc::malformed_tokenizer, {from, ": ", std::move(what).str(), "; do the files belong to the same checkpoint?"});
     };
     std::set<std::string, std::less<>> seen;
     for (detail::added_token& one : tokens) {
         if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
         const std::optional<token> known = find(one.text);
-        if (known && *known != one.id) fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", file, " has it as ", *known});
+        if (known && *known != one.id) fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", file, " its id is ", *known});
         if (!known && in_model(one.id))
-            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that is ", in_quotes(at(one.id).text)});
+            fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that id is ", in_quotes(at(one.id).text)});
         const auto [place, fresh] = added.try_emplace(one.text, one);
         if (place->second.id != one.id)
-            fail({"gives ", in_quotes(one.text), " the id ", one.id, "; ", added_file, " has it as ", place->second.id});
+            fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", added_file, " its id is ", place->second.id});
         if (!known)
             if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
-                fail({"gives ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
+                fail({"assigns ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
                       seen.contains(same->second->text) ? " as well" : " in " + added_file});
         place->second = std::move(one);
     }
@@ -16182,7 +16290,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const auto need = [&](std::string_view name, std::string_view usual) {
         if (const auto id = either(name, usual)) return *id;
         throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
-                                          ", which every prompt needs; is it the tokenizer of a PaliGemma checkpoint?"});
+                                          ", which every prompt needs; does the tokenizer belong to a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
@@ -16194,7 +16302,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // characters without a piece are encoded as bytes
     if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
-                    {file, ": has no piece for a newline, with which every prompt ends; is it the tokenizer of a PaliGemma checkpoint?"});
+                    {file, ": has no piece for a newline, which ends every prompt; does the tokenizer belong to a PaliGemma checkpoint?"});
     newline = is_said(line) ? *line : *byte;
 }
 
@@ -16264,7 +16372,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     const parts& p = *m_parts;
     constexpr std::size_t most = (std::size_t{1} << 31) - 1; // piece_merger has 32-bit ids, and U+2581 takes three bytes
     if (text.size() > most / 3)
-        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are"});
+        throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are supported"});
     std::string valid;
     if (!is_utf8(text)) {
         append_characters(valid, text, true);
@@ -16357,14 +16465,14 @@ PALI_INLINE token tokenizer::newline() const noexcept { return m_parts->newline;
 
 PALI_INLINE token tokenizer::pad() const {
     if (m_parts->pad) return *m_parts->pad;
-    throw error(errc::missing_token, {m_parts->file, ": has no piece '<pad>' to fill up a batch with"});
+    throw error(errc::missing_token, {m_parts->file, ": has no piece '<pad>', which padding a batch needs"});
 }
 
 PALI_INLINE token tokenizer::image() const {
     if (m_parts->image) return *m_parts->image;
     throw error(errc::missing_token,
-                {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) names one; "
-                                "is it the tokenizer of a PaliGemma checkpoint?"});
+                {m_parts->file, ": has no piece '<image>', and neither added_tokens.json nor config.json (image_token_index) defines one; "
+                                "does the tokenizer belong to a PaliGemma checkpoint?"});
 }
 
 PALI_INLINE std::optional<token> tokenizer::loc(std::size_t i) const noexcept {
@@ -16390,9 +16498,11 @@ PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noe
 #    define WIN32_LEAN_AND_MEAN
 #  endif
 #  include <windows.h>
-#elif defined(__linux__)
-#  include <sched.h>
-#  include <sys/syscall.h>
+#else
+#  if defined(__linux__)
+#    include <sched.h>
+#    include <sys/syscall.h>
+#  endif
 #  include <unistd.h>
 #endif
 
@@ -16419,6 +16529,14 @@ PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
     return false;
 #else
     return false;
+#endif
+}
+
+PALI_INLINE long process_id() noexcept {
+#if defined(_WIN32)
+    return static_cast<long>(GetCurrentProcessId());
+#else
+    return static_cast<long>(getpid());
 #endif
 }
 
@@ -16592,7 +16710,7 @@ PALI_INLINE features limited_to(std::string_view name, const features& there) {
     if (name == "x86-64-v4") return there;
     if (name == "amx") return lacks(there.amx_bf16), there;
     throw error(errc::unsupported_arch,
-                {"PALI_ARCH is \"", name, "\"; it can be x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 or amx"});
+                {"PALI_ARCH is \"", name, "\"; the valid names are x86-64, x86-64-v3, x86-64-v4, neon, simd, avx2, vnni, bf16 and amx"});
 }
 
 #if !defined(PALI_COMPILED)
@@ -16609,52 +16727,115 @@ const features& in_use() { return selected().extensions; }
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Body of differences.hpp.
-
-#include <sstream>
+// Body of config_json.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
+namespace detail {
+
+/// Visitor of config_fields that writes a section.
+struct write_fields {
+    nlohmann::ordered_json& section;
+
+    void operator()(const config_fields::generation& field, bool post_norms) const { section[field.key] = post_norms ? "gemma2" : "gemma"; }
+    void operator()(const config_fields::softcap& field, float value) const {
+        section[field.key] = value == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(as_written(value));
+    }
+    void operator()(const auto& field, std::size_t value) const { section[field.key] = value; }
+    void operator()(const auto& field, float value) const { section[field.key] = as_written(value); }
+};
+
+/// Writes sliding_window and layer_types.
+PALI_INLINE void write_windows(const dynamic& sizes, nlohmann::ordered_json& text) {
+    std::size_t window = 0;
+    nlohmann::ordered_json types = nlohmann::ordered_json::array();
+    for (std::size_t layer = 0; layer < sizes.layers; ++layer) {
+        const std::size_t own = sizes.window(layer);
+        types.push_back(own == 0 ? "full_attention" : "sliding_attention");
+        if (own == 0) continue;
+        if (!sizes.post_norms)
+            throw error(errc::unsupported_config, {"config.json: layer ", layer, " has a sliding window of ", own,
+                                                   " tokens; a Gemma of the first generation has none"});
+        if (window != 0 && own != window)
+            throw error(errc::unsupported_config, {"config.json: layer ", layer, " has a sliding window of ", own,
+                                                   " tokens, another layer of ", window, "; all windows must have the same length"});
+        window = own;
+    }
+    if (!sizes.post_norms) return;
+    text["sliding_window"] = window == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(window);
+    text["layer_types"] = std::move(types);
+}
+
+} // namespace detail
+
+PALI_INLINE std::string config_json(const checkpoint_config& of) {
+    using json = nlohmann::ordered_json;
+    json text = json::object(), vision = json::object();
+    config_fields::visit_decoder(detail::write_fields{text}, of.sizes);
+    detail::write_windows(of.sizes, text);
+    text[of.sizes.post_norms ? "hidden_activation" : "hidden_act"] = "gelu_pytorch_tanh";
+    text["max_position_embeddings"] = of.positions;
+    vision["model_type"] = "siglip_vision_model";
+    config_fields::visit_vision(detail::write_fields{vision}, of.sizes.vision);
+    vision["hidden_act"] = "gelu_pytorch_tanh";
+
+    json top{{"architectures", {"PaliGemmaForConditionalGeneration"}},
+             {"model_type", "paligemma"},
+             {"image_token_index", of.image_token},
+             {"projection_dim", of.sizes.hidden},
+             {"bos_token_id", of.bos},
+             {"eos_token_id", of.eos},
+             {"pad_token_id", of.pad},
+             {"tie_word_embeddings", of.tied}};
+    if (of.eos.empty()) { // null is "none" in text_config, and "not given" at the top
+        top.erase("eos_token_id");
+        text["eos_token_id"] = nullptr;
+    }
+    if (of.eos.size() == 1) top["eos_token_id"] = of.eos.front();
+    if (!of.dtype.empty()) top["torch_dtype"] = of.dtype;
+    top["text_config"] = std::move(text);
+    top["vision_config"] = std::move(vision);
+    return top.dump(2) + '\n';
+}
+
+}} // namespace pali::PALI_ABI
+
+// Body of differences.hpp.
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace detail {
+
+/// Visitor of config_fields that notes where the second and the third argument differ. `section`: "text_config.".
+struct note_differences {
+    std::vector<config_difference>& out;
+    std::string section;
+
+    void operator()(const config_fields::generation& field, bool first, bool second) const {
+        const auto name = [](bool post_norms) { return post_norms ? "gemma2" : "gemma"; };
+        if (first != second) out.push_back({section + field.key, name(first), name(second)});
+    }
+    void operator()(const auto& field, std::size_t first, std::size_t second) const {
+        if (first != second) out.push_back({section + field.key, std::to_string(first), std::to_string(second)});
+    }
+    void operator()(const auto& field, float first, float second) const {
+        if (first != second) out.push_back({section + field.key, in_decimal(first), in_decimal(second)});
+    }
+};
+
+} // namespace detail
+
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
-    const auto size = [&](const std::string& field, std::size_t first, std::size_t second) {
-        if (first != second) out.push_back({field, std::to_string(first), std::to_string(second)});
-    };
-    const auto number = [&](const char* field, float first, float second) {
-        if (first == second) return;
-        std::ostringstream one, other;
-        one << first;
-        other << second;
-        out.push_back({field, one.str(), other.str()});
-    };
-    const auto generation = [](const dynamic& of) { return of.post_norms ? "gemma2" : "gemma"; };
-    if (a.post_norms != b.post_norms) out.push_back({"text_config.model_type", generation(a), generation(b)});
-    size("text_config.vocab_size", a.vocab, b.vocab);
-    size("text_config.hidden_size", a.hidden, b.hidden);
-    size("text_config.num_hidden_layers", a.layers, b.layers);
-    size("text_config.intermediate_size", a.intermediate, b.intermediate);
-    size("text_config.num_attention_heads", a.heads, b.heads);
-    size("text_config.num_key_value_heads", a.kv_heads, b.kv_heads);
-    size("text_config.head_dim", a.head_dim, b.head_dim);
-    number("text_config.query_pre_attn_scalar", a.query_pre_attn_scalar, b.query_pre_attn_scalar);
-    number("text_config.attn_logit_softcapping", a.attention_softcap, b.attention_softcap);
-    number("text_config.final_logit_softcapping", a.final_softcap, b.final_softcap);
-    number("text_config.rope_theta", a.rope_theta, b.rope_theta);
-    number("text_config.rms_norm_eps", a.norm_eps, b.norm_eps);
+    config_fields::visit_decoder(detail::note_differences{out, "text_config."}, a, b);
     if (a.layers == b.layers) // layers of models with different depths do not correspond
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
             if (first == second) continue;
-            size("text_config.sliding_window of layer " + std::to_string(layer), first, second);
+            out.push_back({"text_config.sliding_window of layer " + std::to_string(layer), std::to_string(first), std::to_string(second)});
             break; // one differing layer is enough
         }
-    size("vision_config.image_size", a.vision.image_size, b.vision.image_size);
-    size("vision_config.patch_size", a.vision.patch_size, b.vision.patch_size);
-    size("vision_config.hidden_size", a.vision.hidden, b.vision.hidden);
-    size("vision_config.num_hidden_layers", a.vision.layers, b.vision.layers);
-    size("vision_config.intermediate_size", a.vision.intermediate, b.vision.intermediate);
-    size("vision_config.num_attention_heads", a.vision.heads, b.vision.heads);
-    number("vision_config.layer_norm_eps", a.vision.norm_eps, b.vision.norm_eps);
+    config_fields::visit_vision(detail::note_differences{out, "vision_config."}, a.vision, b.vision);
     return out;
 }
 
@@ -16668,12 +16849,14 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
     const std::vector<config_difference> found = differences(read.sizes, compiled);
     if (found.empty()) return;
     short_list all;
-    for (const config_difference& one : found) all.add({one.field, " is ", one.first, " in the checkpoint, ", one.second, " in the type"});
+    for (const config_difference& one : found)
+        all.add({one.field, " is ", one.first, " in the checkpoint but ", one.second, " in the type"});
     const std::optional<std::string_view> fitting = matching_variant(read.sizes);
     throw error(errc::config_mismatch,
-                {read.file.string(), ": is not the compiled model", name == "custom" ? "" : error_text{", ", name}, ":", all.joined("\n  "),
-                 fitting ? error_text{"\nThe variant that fits is ", *fitting, "; pali::dynamic fits too."}
-                         : "\nNone of the variants shipped fits; pali::dynamic reads its sizes from the checkpoint."});
+                {read.file.string(), ": does not fit the compiled model", name == "custom" ? "" : error_text{", ", name}, ":",
+                 all.joined("\n  "),
+                 fitting ? error_text{"\nUse the variant that fits, ", *fitting, ", or pali::dynamic."}
+                         : "\nNo shipped variant fits; use pali::dynamic, which reads its sizes from the checkpoint."});
 }
 
 }}} // namespace pali::PALI_ABI::detail
@@ -16846,10 +17029,10 @@ private:
 #  endif
 #endif
 
-// The letters of labels: a part of Roboto Medium, as base64 with - and _ for its last two digits. Written by tools/make_font.py; do not edit.
+// The font for labels: a subset of Roboto Medium in base64url without padding. Generated by tools/make_font.py; do not edit.
 //
 // Roboto is Copyright 2015 Google Inc. and licensed under the Apache License, Version 2.0, a copy of which is the file LICENSE; see NOTICE.
-// Changed: reduced to Latin, Greek, Cyrillic and some punctuation, without hints, kerning, layout features and names.
+// Modified: reduced to Latin, Greek, Cyrillic and some punctuation; hints, kerning, layout features and names removed.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
@@ -17283,7 +17466,7 @@ public:
     typeface(std::vector<unsigned char> bytes, std::string name)
         : m_name(std::move(name)), m_size(bytes.size()), m_bytes(std::move(bytes)) {
         m_bytes.resize(m_size + past_the_end);
-        if (m_size < 16) fail("it is cut short");
+        if (m_size < 16) fail("it is truncated");
         const bool collection = std::string_view(reinterpret_cast<const char*>(m_bytes.data()), 4) == "ttcf";
         const std::size_t start = collection ? u32(12) : 0;
         check_tables(start);
@@ -17291,12 +17474,12 @@ public:
         try {
             known = stb_truetype::stbtt_InitFont(&m_font, m_bytes.data(), static_cast<int>(start)) != 0;
         } catch (const broken_font&) {
-            fail("it contradicts itself");
+            fail("it is inconsistent");
         }
-        if (!known) fail("it has no outlines, or no table of Unicode letters");
+        if (!known) fail("it has no outlines, or no Unicode character map");
         m_font.userdata = nullptr;
         const std::size_t hhea = static_cast<std::size_t>(m_font.hhea), wide = u16(hhea + 34);
-        if (wide == 0 || hhea_length() < 36 || m_lengths.hmtx < wide * 4) fail("its table of widths is incomplete");
+        if (wide == 0 || hhea_length() < 36 || m_lengths.hmtx < wide * 4) fail("its table of glyph widths is incomplete");
         if (m_font.cff.size == 0) check_glyphs();
         check_map();
         const float scale = stb_truetype::stbtt_ScaleForMappingEmToPixels(&m_font, 1);
@@ -17361,10 +17544,10 @@ private:
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
-        throw error(errc::malformed_file, {m_name, ": this is no TrueType or OpenType font that can be read: ", why});
+        throw error(errc::malformed_file, {m_name, ": cannot be read as a TrueType or OpenType font: ", why});
     }
     [[nodiscard]] std::size_t u16(std::size_t at) const {
-        if (at + 2 > m_bytes.size()) fail("it is cut short");
+        if (at + 2 > m_bytes.size()) fail("it is truncated");
         return static_cast<std::size_t>(m_bytes[at]) << 8 | m_bytes[at + 1];
     }
     [[nodiscard]] std::size_t u32(std::size_t at) const { return u16(at) << 16 | u16(at + 2); }
@@ -17376,7 +17559,7 @@ private:
         if (m_size > std::size_t{1} << 30 || start > m_size || count * 16 + 12 > m_size - start) fail("its list of tables is incomplete");
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t row = start + 12 + i * 16, offset = u32(row + 8), length = u32(row + 12);
-            if (offset > m_size || length > m_size - offset) fail("a table ends behind the end of the file");
+            if (offset > m_size || length > m_size - offset) fail("a table extends past the end of the file");
             const std::string_view tag(reinterpret_cast<const char*>(m_bytes.data() + row), 4);
             if ((tag == "head" && length < 54) || (tag == "hhea" && length < 36) || (tag == "maxp" && length < 6) ||
                 (tag == "cmap" && length < 4))
@@ -17392,23 +17575,23 @@ private:
     void check_glyphs() const {
         const bool wide = m_font.indexToLocFormat != 0;
         const std::size_t count = static_cast<std::size_t>(m_font.numGlyphs) + 1, loca = static_cast<std::size_t>(m_font.loca);
-        if (m_font.indexToLocFormat > 1 || m_lengths.loca < count * (wide ? 4 : 2)) fail("its table of outlines is incomplete");
+        if (m_font.indexToLocFormat > 1 || m_lengths.loca < count * (wide ? 4 : 2)) fail("its glyph index is incomplete");
         for (std::size_t i = 0; i < count; ++i)
-            if ((wide ? u32(loca + i * 4) : u16(loca + i * 2) * 2) > m_lengths.glyf) fail("an outline begins behind the end of its table");
+            if ((wide ? u32(loca + i * 4) : u16(loca + i * 2) * 2) > m_lengths.glyf) fail("an outline begins past the end of its table");
     }
 
     /// Checks that the selected character map ends inside the file.
     void check_map() const {
         const std::size_t map = static_cast<std::size_t>(static_cast<unsigned>(m_font.index_map));
-        if (map + 16 > m_size) fail("its table of letters is incomplete");
+        if (map + 16 > m_size) fail("its character map is incomplete");
         const std::size_t format = u16(map), left = m_size - map;
         const std::size_t need = format == 4    ? 16 + u16(map + 6) * 4
                                  : format == 6  ? 10 + u16(map + 8) * 2
                                  : format == 12 ? 16 + u32(map + 12) * 12
                                                 : 0;
         if (need > left || (format != 0 && format != 4 && format != 6 && format != 12))
-            fail("its table of letters is incomplete, or of a rare kind");
-        if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its table of letters contradicts itself");
+            fail("its character map is incomplete or has an unsupported format");
+        if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its character map is inconsistent");
     }
 
     /// Bounds the nesting (6) and count (64) of components: a composite glyph must not contain itself.
@@ -17469,7 +17652,7 @@ private:
         file.read(reinterpret_cast<char*>(bytes.data()), size);
     }
     if (!file || (bytes.empty() && size != 0))
-        throw error(errc::cannot_open, {path.string(), ": the font cannot be read; is it there, and a file?"});
+        throw error(errc::cannot_open, {path.string(), ": the font cannot be read; does the file exist?"});
     return bytes;
 }
 
@@ -17614,7 +17797,7 @@ private:
 
 #endif
 
-// Implementation of draw.hpp: placement and drawing order.
+// Implementation of drawing.hpp: placement and drawing order.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -17764,8 +17947,7 @@ PALI_INLINE void draw_labels(image& on, const std::vector<placed_mark>& placed, 
 }
 #else
 PALI_INLINE void draw_labels(image&, const std::vector<placed_mark>& placed, const sizes&, const draw_options&) {
-    if (!placed.empty())
-        throw error(errc::cannot_write, "draw: this build of pali was made without stb_truetype.h, which labels are drawn with");
+    if (!placed.empty()) throw error(errc::cannot_write, "draw: this build of pali lacks stb_truetype.h, which drawing labels needs");
 }
 #endif
 
@@ -17777,10 +17959,10 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
     if (image.width == 0 || image.height == 0 || image.width > most || image.height > most ||
         image.pixels.size() != image.width * image.height * 3)
         throw error(errc::invalid_argument, {"draw: an image of ", image.width, " x ", image.height, " with ", image.pixels.size(),
-                                             " bytes; it needs a pixel and 3 bytes for each"});
+                                             " bytes; it needs at least one pixel and 3 bytes per pixel"});
     if (!(options.opacity >= 0 && options.opacity <= 1) || !(options.scale > 0 && options.scale <= 100))
-        throw error(errc::invalid_argument,
-                    {"draw: opacity ", options.opacity, " and scale ", options.scale, "; opacity is 0 to 1, scale over 0 to 100"});
+        throw error(errc::invalid_argument, {"draw: opacity is ", options.opacity, " and scale is ", options.scale,
+                                             "; opacity must be 0 to 1, scale above 0 and at most 100"});
     const sizes size(image, options.scale);
     const std::vector<placed_mark> placed = place(image, marks, size);
     pali::image made = image;
@@ -18093,9 +18275,10 @@ PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphi
     const auto between = [](std::size_t v, std::size_t most) { return v >= 1 && v <= most; };
     if (image.width == 0 || image.height == 0 || image.pixels.size() != image.width * image.height * 3 || !between(size.columns, 1000) ||
         !between(size.rows, 1000) || !between(size.cell_width, 100) || !between(size.cell_height, 100))
-        throw error(errc::invalid_argument, {"to_terminal: an image of ", image.width, " x ", image.height, " (", image.pixels.size(),
-                                             " bytes) in ", size.columns, " x ", size.rows, " characters of ", size.cell_width, " x ",
-                                             size.cell_height, " pixels; it needs a pixel, 1 to 1000 characters and 1 to 100 pixels"});
+        throw error(errc::invalid_argument,
+                    {"to_terminal: an image of ", image.width, " x ", image.height, " (", image.pixels.size(), " bytes) in ", size.columns,
+                     " x ", size.rows, " characters of ", size.cell_width, " x ", size.cell_height,
+                     " pixels; at least one pixel, 1 to 1000 characters a side and 1 to 100 pixels a character are needed"});
     const auto number = [](std::size_t v) { return static_cast<double>(v); };
     if (graphics == terminal_graphics::half_blocks || graphics == terminal_graphics::half_blocks_256) {
         const double stretch = number(size.cell_height) / 2 / number(size.cell_width);
@@ -18105,6 +18288,290 @@ PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphi
     const pali::image shown = image_detail::fitted(image, number(size.columns * size.cell_width), number(size.rows * size.cell_height), 1);
     if (graphics == terminal_graphics::kitty) return image_detail::to_kitty(shown, (shown.width + size.cell_width - 1) / size.cell_width);
     return image_detail::to_sixel(shown) + '\n';
+}
+
+}} // namespace pali::PALI_ABI
+
+// Implementation of write.hpp: libpng and libjpeg, or stb if they are absent.
+
+#include <csetjmp>
+#include <cstdio>
+
+#if PALI_WITH_PNG
+#  include <png.h>
+#endif
+#if PALI_WITH_JPEG
+#  include <jpeglib.h>
+#endif
+#if PALI_WITH_STB && !(PALI_WITH_PNG && PALI_WITH_JPEG)
+// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
+
+// In a namespace of ours: it cannot clash with another copy of stb in the program.
+#pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
+#pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
+#pragma push_macro("STB_IMAGE_WRITE_STATIC")
+#pragma push_macro("STBIWDEF")
+#undef INCLUDE_STB_IMAGE_WRITE_H
+#undef STBIWDEF
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_WRITE_NO_STDIO
+#define STBIW_ASSERT(condition) ((void)0)
+#if defined(__GNUC__)
+#  pragma GCC diagnostic push
+#  pragma GCC diagnostic ignored "-Wunused-function"
+#  pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#  pragma GCC diagnostic ignored "-Wconversion"
+#  pragma GCC diagnostic ignored "-Wsign-conversion"
+#  pragma GCC diagnostic ignored "-Wsign-compare"
+#  pragma GCC diagnostic ignored "-Wshadow"
+#  pragma GCC diagnostic ignored "-Wpedantic"
+#endif
+namespace pali { inline namespace PALI_ABI { namespace image_detail { namespace stb {
+#if __has_include(<stb/stb_image_write.h>)
+#  include <stb/stb_image_write.h>
+#else
+#  include <stb_image_write.h>
+#endif
+}}}} // namespace pali::PALI_ABI::image_detail::stb
+#if defined(__GNUC__)
+#  pragma GCC diagnostic pop
+#endif
+#undef STBI_WRITE_NO_STDIO
+#undef STBIW_ASSERT
+#undef STBIW_MALLOC
+#undef STBIW_REALLOC
+#undef STBIW_FREE
+#undef STBIW_REALLOC_SIZED
+#undef STBIW_MEMMOVE
+#undef STBIW_UCHAR
+#pragma pop_macro("STBIWDEF")
+#pragma pop_macro("STB_IMAGE_WRITE_STATIC")
+#pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
+#pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
+
+PALI_INLINE std::vector<std::byte> encode_png_by_stb(std::size_t width, std::size_t height, std::size_t channels,
+                                                     const std::uint8_t* pixels) {
+    int size = 0;
+    const std::unique_ptr<unsigned char, void (*)(void*)> data(stb::stbi_write_png_to_mem(pixels, static_cast<int>(width * channels),
+                                                                                          static_cast<int>(width), static_cast<int>(height),
+                                                                                          static_cast<int>(channels), &size),
+                                                               [](void* p) { std::free(p); });
+    if (data == nullptr) throw std::bad_alloc();
+    const auto* bytes = reinterpret_cast<const std::byte*>(data.get());
+    return {bytes, bytes + size};
+}
+
+PALI_INLINE std::vector<std::byte> encode_jpeg_by_stb(const image& image, int quality) {
+    std::vector<std::byte> made;
+    stb::stbi_write_jpg_to_func(
+        [](void* to, void* data, int size) {
+            const auto* bytes = static_cast<const std::byte*>(data);
+            static_cast<std::vector<std::byte>*>(to)->insert(static_cast<std::vector<std::byte>*>(to)->end(), bytes, bytes + size);
+        },
+        &made, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.pixels.data(), quality);
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::image_detail
+
+#endif
+
+namespace pali { inline namespace PALI_ABI {
+
+namespace image_detail {
+
+PALI_INLINE void check_pixels(const char* what, std::size_t width, std::size_t height, std::size_t channels, std::size_t bytes) {
+    constexpr std::size_t most = 1'000'000; // libpng's own limit; JPEG's is lower
+    if (width != 0 && height != 0 && width <= most && height <= most && bytes == width * height * channels) return;
+    throw error(errc::invalid_argument,
+                {what, ": an image of ", width, " x ", height, " with ", bytes, " bytes; it needs at least one pixel, sides of at most ",
+                 most, ", and ", channels, " bytes per pixel"});
+}
+
+#if PALI_WITH_PNG
+/// libpng reports errors by longjmp, so the guarded code must hold no object with a destructor.
+class png_writer {
+public:
+    png_writer() = default;
+    png_writer(const png_writer&) = delete;
+    png_writer& operator=(const png_writer&) = delete;
+    ~png_writer() { png_destroy_write_struct(&m_png, &m_info); }
+
+    std::vector<std::byte> encode(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
+        if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
+            throw error(errc::invalid_argument, std::string("encode_png: ") + m_message);
+        }
+        write(width, height, colour, pixels, stride);
+        return std::move(m_bytes);
+    }
+
+private:
+    void write(std::size_t width, std::size_t height, int colour, const std::uint8_t* pixels, std::size_t stride) {
+        m_png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+        m_info = m_png == nullptr ? nullptr : png_create_info_struct(m_png);
+        m_out_of_memory = m_info == nullptr;
+        if (m_out_of_memory) on_error_of(*this, "out of memory");
+        png_set_write_fn(m_png, this, append, [](png_structp) {});
+        png_set_IHDR(m_png, m_info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, colour, PNG_INTERLACE_NONE,
+                     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+        png_write_info(m_png, m_info);
+        for (std::size_t y = 0; y < height; ++y) png_write_row(m_png, pixels + y * stride);
+        png_write_end(m_png, m_info);
+    }
+
+    [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
+        on_error_of(*static_cast<png_writer*>(png_get_error_ptr(png)), message);
+    }
+    [[noreturn]] static void on_error_of(png_writer& self, const char* message) {
+        std::strncpy(self.m_message, message, sizeof self.m_message - 1);
+        std::longjmp(self.m_jump, 1);
+    }
+    static void append(png_structp png, png_bytep data, std::size_t size) {
+        if (!static_cast<png_writer*>(png_get_io_ptr(png))->keep(data, size)) png_error(png, "out of memory");
+    }
+    bool keep(const unsigned char* data, std::size_t size) noexcept {
+        try {
+            const auto* bytes = reinterpret_cast<const std::byte*>(data);
+            m_bytes.insert(m_bytes.end(), bytes, bytes + size);
+            return true;
+        } catch (const std::bad_alloc&) { // must not propagate through libpng
+            m_out_of_memory = true;
+            return false;
+        }
+    }
+
+    png_structp m_png = nullptr;
+    png_infop m_info = nullptr;
+    std::jmp_buf m_jump{};
+    char m_message[128] = {};
+    bool m_out_of_memory = false;
+    std::vector<std::byte> m_bytes;
+};
+#endif
+
+#if PALI_WITH_JPEG
+/// libjpeg reports errors by longjmp, so the guarded code must hold no object with a destructor.
+class jpeg_writer {
+public:
+    jpeg_writer() = default;
+    jpeg_writer(const jpeg_writer&) = delete;
+    jpeg_writer& operator=(const jpeg_writer&) = delete;
+    ~jpeg_writer() { jpeg_destroy_compress(&m_info); }
+
+    std::vector<std::byte> encode(const image& image, int quality) {
+        if (setjmp(m_jump) != 0) {
+            if (m_out_of_memory) throw std::bad_alloc();
+            char message[JMSG_LENGTH_MAX] = {};
+            m_errors.format_message(reinterpret_cast<j_common_ptr>(&m_info), message);
+            throw error(errc::invalid_argument, std::string("encode_jpeg: ") + message);
+        }
+        write(image, quality);
+        return std::move(m_bytes);
+    }
+
+private:
+    void write(const image& image, int quality) {
+        m_info.err = jpeg_std_error(&m_errors);
+        m_errors.error_exit = [](j_common_ptr info) { std::longjmp(static_cast<jpeg_writer*>(info->client_data)->m_jump, 1); };
+        m_errors.output_message = [](j_common_ptr) {};
+        m_info.client_data = this;
+        jpeg_create_compress(&m_info);
+        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
+        m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
+        m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
+        m_destination.term_destination = [](j_compress_ptr info) {
+            of(info).m_bytes.resize(of(info).m_bytes.size() - of(info).m_destination.free_in_buffer);
+        };
+        m_info.image_width = static_cast<JDIMENSION>(image.width);
+        m_info.image_height = static_cast<JDIMENSION>(image.height);
+        m_info.input_components = 3;
+        m_info.in_color_space = JCS_RGB;
+        jpeg_set_defaults(&m_info);
+        jpeg_set_quality(&m_info, quality, TRUE);
+        jpeg_start_compress(&m_info, TRUE);
+        while (m_info.next_scanline < m_info.image_height) {
+            auto* row = const_cast<std::uint8_t*>(image.at(0, m_info.next_scanline));
+            jpeg_write_scanlines(&m_info, &row, 1);
+        }
+        jpeg_finish_compress(&m_info);
+    }
+
+    [[nodiscard]] static jpeg_writer& of(j_compress_ptr info) noexcept { return *static_cast<jpeg_writer*>(info->client_data); }
+
+    /// Provides more output space after the first `used` bytes.
+    void grow(std::size_t used) noexcept {
+        if (!make_room(std::max<std::size_t>(1 << 16, 2 * used))) {
+            m_out_of_memory = true;
+            std::longjmp(m_jump, 1);
+        }
+        m_destination.next_output_byte = reinterpret_cast<JOCTET*>(m_bytes.data()) + used;
+        m_destination.free_in_buffer = m_bytes.size() - used;
+    }
+    bool make_room(std::size_t bytes) noexcept {
+        try {
+            m_bytes.resize(bytes);
+            return true;
+        } catch (const std::bad_alloc&) { // must not propagate through libjpeg
+            return false;
+        }
+    }
+
+    jpeg_compress_struct m_info{};
+    jpeg_error_mgr m_errors{};
+    jpeg_destination_mgr m_destination{};
+    std::jmp_buf m_jump{};
+    bool m_out_of_memory = false;
+    std::vector<std::byte> m_bytes;
+};
+#endif
+
+PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::size_t channels, const std::uint8_t* pixels) {
+#if PALI_WITH_PNG
+    return png_writer().encode(width, height, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, pixels, width * channels);
+#elif PALI_WITH_STB
+    return encode_png_by_stb(width, height, channels, pixels);
+#else
+    (void)width, (void)height, (void)channels, (void)pixels;
+    throw error(errc::cannot_write, "encode_png: this build of pali was made without libpng and stb");
+#endif
+}
+
+} // namespace image_detail
+
+PALI_INLINE std::vector<std::byte> encode_png(const image& image) {
+    image_detail::check_pixels("encode_png", image.width, image.height, 3, image.pixels.size());
+    return image_detail::encode_png(image.width, image.height, 3, image.pixels.data());
+}
+
+PALI_INLINE std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
+    image_detail::check_pixels("encode_png", width, height, 1, grey.size());
+    return image_detail::encode_png(width, height, 1, grey.data());
+}
+
+PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) {
+    image_detail::check_pixels("encode_jpeg", image.width, image.height, 3, image.pixels.size());
+    if (quality < 1 || quality > 100) throw error(errc::invalid_argument, {"encode_jpeg: quality is ", quality, "; it must be 1 to 100"});
+#if PALI_WITH_JPEG
+    return image_detail::jpeg_writer().encode(image, quality);
+#elif PALI_WITH_STB
+    return image_detail::encode_jpeg_by_stb(image, quality);
+#else
+    throw error(errc::cannot_write, "encode_jpeg: this build of pali was made without libjpeg and stb");
+#endif
+}
+
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
+
+PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
+    write_file(path, encode_png(width, height, grey));
+}
+
+PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
+    write_file(path, encode_jpeg(image, quality));
 }
 
 }} // namespace pali::PALI_ABI
@@ -18229,7 +18696,7 @@ struct coco_entries {
     /// Creates the "images" entry; call annotation() next, for each object. Throws as coco_writer::add() does.
     [[nodiscard]] json image(const image_objects& image) {
         if (image.file.empty() || files.contains(image.file))
-            throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is no name, or has been added before"});
+            throw error(errc::invalid_argument, {"coco_writer: ", in_quotes(image.file), " is empty or was added before"});
         for (const object& o : image.objects) check_mask("coco_writer", image, o);
         files.insert(image.file);
         json made = {{"id", ++last_image}};
@@ -18288,11 +18755,11 @@ PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = defaul
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
     std::ifstream in = detail::open_file(path);
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {path.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
     coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
-    if (!p.document.is_object()) fail("is no JSON object");
+    if (!p.document.is_object()) fail("is not a JSON object");
     // Each entry of a list needs a unique id; new entries continue after the largest.
     const auto read_list = [&](const char* list, std::int64_t& last, auto&& entry) {
         if (!p.document.contains(list) || !p.document[list].is_array()) fail({"has no list \"", list, "\""});
@@ -18301,9 +18768,9 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
             const auto id = one.is_object() ? one.find("id") : one.end();
             if (!one.is_object() || id == one.end() || !id->is_number_integer() || id->template get<std::int64_t>() < 0 ||
                 id->template get<std::int64_t>() >= INT64_MAX / 2 || !ids.insert(id->template get<std::int64_t>()).second)
-                fail({"an entry of \"", list, "\" is no object with an \"id\" of its own"});
+                fail({"an entry of \"", list, "\" is not an object with a unique \"id\""});
             last = std::max(last, *ids.rbegin());
-            if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no name of its own"});
+            if (!entry(one, id->template get<std::int64_t>())) fail({"an entry of \"", list, "\" has no unique name"});
         }
     };
     read_list("images", p.entries.last_image, [&](const auto& one, std::int64_t) {
@@ -18413,7 +18880,7 @@ PALI_INLINE std::string objects_json(const image_objects& image) {
     using json = nlohmann::ordered_json;
     if (!image.mask_files.empty() && image.mask_files.size() != image.objects.size())
         throw error(errc::invalid_argument, {"objects_json: ", image.mask_files.size(), " mask files for ", image.objects.size(),
-                                             " objects; one for each, or none at all"});
+                                             " objects; pass one for each object, or none"});
     json objects = json::array();
     for (std::size_t i = 0; i < image.objects.size(); ++i) {
         const object& o = image.objects[i];
@@ -18448,7 +18915,8 @@ PALI_INLINE void append(const std::filesystem::path& path, const std::string& te
     out.close();
     if (out) return;
     if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would corrupt the next one
-    throw error(errc::cannot_write, {path.string(), ": cannot be written; is the folder there, writable and not full?"});
+    throw error(errc::cannot_write,
+                {path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
 }
 
 } // namespace object_detail
@@ -18468,16 +18936,16 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (is_last && file.empty() && is_ours) {
             in.close();
             std::filesystem::resize_file(path, whole, failure);
-            if (failure) throw error(errc::cannot_write, {path.string(), ": the line that was cut off cannot be taken away"});
+            if (failure) throw error(errc::cannot_write, {path.string(), ": cannot remove the incomplete last line"});
             return;
         }
         if (file.empty() && !line.empty())
-            throw error(errc::malformed_file, {path.string(), ": line ", number, " is no JSON object with a \"file\""});
+            throw error(errc::malformed_file, {path.string(), ": line ", number, " is not a JSON object with a \"file\""});
         if (!line.empty()) note(file);
         if (is_last && !line.empty()) object_detail::append(path, "\n");
         whole += line.size() + 1;
     }
-    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to its end"});
+    if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
 }
 
 PALI_INLINE void json_lines::note(const std::string& file) {
@@ -18488,7 +18956,7 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 
 PALI_INLINE void json_lines::add(const image_objects& image) {
     if (image.file.empty() || m_files.contains(image.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is no name, or has been added before"});
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is empty or was added before"});
     object_detail::append(m_path, objects_json(image) + '\n');
     note(image.file);
 }
@@ -18601,9 +19069,9 @@ PALI_INLINE void arena::join() noexcept {
 
 namespace pali { inline namespace PALI_ABI {
 
-PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
+PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(process_id()) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
-    if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are started"});
+    if (threads > most_threads) throw error(errc::invalid_argument, {"threads is ", threads, "; at most ", most_threads, " are allowed"});
     m_workers.reserve(threads - 1);
     try {
         for (std::size_t i = 1; i < threads; ++i)
@@ -18616,14 +19084,25 @@ PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) {
         end();
         throw error(
             errc::too_few_threads,
-            {"of ", threads, " threads the system started ", started, ": ", e.what(),
-             ". Ask for fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
+            {"the system started only ", started, " of ", threads, " threads: ", e.what(),
+             ". Use fewer (load_options::threads, --threads), or raise the limit on processes (ulimit -u) or on memory (ulimit -v)"});
     }
 }
 
 PALI_INLINE thread_pool::~thread_pool() { end(); }
 
+PALI_INLINE void thread_pool::require_own_process() const {
+    if (process_id() != m_process)
+        throw error(errc::forked_process,
+                    "a model that was loaded before fork() cannot be used in the child process, where its threads do not exist: "
+                    "load the model after fork(), or start the child with exec()");
+}
+
 PALI_INLINE void thread_pool::end() noexcept {
+    if (process_id() != m_process) { // after fork() there is no thread to join
+        for (std::thread& worker : m_workers) worker.detach();
+        return;
+    }
     m_stop.store(true, std::memory_order_relaxed);
     m_round.fetch_add(1, std::memory_order_release);
     m_round.notify_all();
@@ -18704,9 +19183,9 @@ namespace detail {
     std::sort(found.begin(), found.end());
     short_list names;
     for (const std::filesystem::path& one : found) names.add(in_quotes(one.filename().string()));
-    throw error(errc::cannot_open, {cache.string(), ": is a folder of Hugging Face's cache with ", found.size(), " snapshots",
+    throw error(errc::cannot_open, {cache.string(), ": is a folder of the Hugging Face cache with ", found.size(), " snapshots",
                                     found.empty() ? "; download the model again" : ": ", names.in_a_row(),
-                                    found.empty() ? "" : "; name one of the folders below snapshots/"});
+                                    found.empty() ? "" : "; pass one of the folders in snapshots/"});
 }
 
 /// Throws errc::unsupported_format for a folder with an adapter.
@@ -18720,11 +19199,12 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
         return found != adapter.end() && found->is_string() ? found->get<std::string>() : std::string();
     };
     const std::string base = text("base_model_name_or_path"), kind = text("peft_type");
-    throw error(errc::unsupported_format, {folder.string(), ": holds an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")",
-                                           " for ", base.empty() ? "a base model that it does not name" : in_quotes(base),
-                                           ", and adapters are not applied: merge it into its base with PEFT's merge_and_unload() and "
-                                           "save_pretrained(), and name the folder that these write. ",
-                                           "To run a base without the adapter beside it, move adapter_config.json away"});
+    throw error(errc::unsupported_format,
+                {folder.string(), ": contains an adapter", kind.empty() ? "" : " (", kind, kind.empty() ? "" : ")", " for ",
+                 base.empty() ? "an unnamed base model" : in_quotes(base),
+                 ", but adapters are not supported: merge it into its base model with PEFT's merge_and_unload() and "
+                 "save_pretrained(), and use the folder that they write. ",
+                 "To run the base model without the adapter, move adapter_config.json away"});
 }
 
 } // namespace detail
@@ -18736,17 +19216,16 @@ PALI_INLINE std::filesystem::path folder_of_checkpoint(const std::filesystem::pa
 }
 
 PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& given) {
-    constexpr const char* wanted = "; name a folder that holds config.json and *.safetensors, or one of these .safetensors files";
+    constexpr const char* wanted = "; pass a folder with config.json and *.safetensors, or one of its .safetensors files";
     std::error_code failure;
     const std::filesystem::file_status status = std::filesystem::status(given, failure);
     if (status.type() == std::filesystem::file_type::not_found) {
         if (detail::is_hub_name(given.generic_string()))
-            throw error(
-                errc::cannot_open,
-                {given.string(),
-                 ": there is no such folder. It reads like the name of a repository on Hugging Face's hub: download that, hf download ",
-                 given.generic_string(), " --local-dir DIR, and name the folder"});
-        throw error(errc::cannot_open, {given.string(), ": there is no such folder or file", wanted});
+            throw error(errc::cannot_open,
+                        {given.string(),
+                         ": no such folder. It looks like a repository on the Hugging Face hub: download it with hf download ",
+                         given.generic_string(), " --local-dir DIR, and pass that folder"});
+        throw error(errc::cannot_open, {given.string(), ": no such folder or file", wanted});
     }
     if (!std::filesystem::exists(status)) throw error(errc::cannot_open, {given.string(), ": cannot be reached: ", failure.message()});
     std::filesystem::path place = given;
@@ -18786,21 +19265,21 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& why) {
-    throw error(errc::cannot_open, {path.string(), ": ", why});
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& why) {
+    throw error(errc::cannot_open, {path.string(), ": ", std::move(why).str()});
 }
 
-[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, const error_text& what, int system_error) {
-    cannot_open(path, {what, ": ", std::system_category().message(system_error)});
+[[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& what, int system_error) {
+    cannot_open(path, {std::move(what).str(), ": ", std::system_category().message(system_error)});
 }
 
 } // namespace detail
 
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
     const std::filesystem::file_status status = detail::require_path(m_path, "file");
-    if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder, and a file is needed");
+    if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder; a file is needed");
     // Opening a pipe or device could block.
-    if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is no regular file");
+    if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is not a regular file");
 #if defined(_WIN32)
     const HANDLE file = CreateFileW(m_path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
     if (file == INVALID_HANDLE_VALUE) detail::cannot_open(m_path, "cannot be read", static_cast<int>(GetLastError()));
@@ -18839,9 +19318,8 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     }
     ::close(file); // the mapping keeps the file alive
     if (reason == ENOMEM)
-        detail::cannot_open(m_path,
-                            {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
-                             " bytes do not fit into the address space that the process may use. A limit may be set: see ulimit -v"});
+        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
+                                     " bytes do not fit into the address space of the process. Check for a limit with ulimit -v"});
     if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
@@ -18929,7 +19407,7 @@ PALI_INLINE page_memory& page_memory::operator=(page_memory&& other) noexcept {
 
 // Body of safetensors.hpp: parses the header, builds the table, and checks the data offsets.
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read where they lie");
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -18949,8 +19427,10 @@ public:
 
     explicit safetensors_header(std::string file) : m_file(std::move(file)) {}
 
-    [[noreturn]] void fail(const error_text& what) const { throw error(errc::malformed_file, {m_file, ": ", what}); }
-    [[noreturn]] void fail_tensor(std::string_view name, const error_text& what) const { fail({"tensor ", in_quotes(name), " ", what}); }
+    [[noreturn]] void fail(error_text&& what) const { throw error(errc::malformed_file, {m_file, ": ", std::move(what).str()}); }
+    [[noreturn]] void fail_tensor(std::string_view name, error_text&& what) const {
+        fail({"tensor ", in_quotes(name), " ", std::move(what).str()});
+    }
 
     [[nodiscard]] std::map<std::string, std::string, std::less<>> read_metadata(const json& value) const {
         std::map<std::string, std::string, std::less<>> out;
@@ -18970,11 +19450,11 @@ public:
         if (!type_name.is_string()) fail_tensor(name, {"has dtype ", describe_json(type_name), "; a string is needed"});
         const std::optional<dtype> type = find_dtype(type_name.get_ref<const std::string&>());
         if (!type)
-            fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format has ", dtype_names()});
+            fail_tensor(name, {"has dtype ", in_quotes(type_name.get_ref<const std::string&>()), "; the format defines ", dtype_names()});
         std::vector<std::size_t> shape = integers(name, value, "shape");
-        if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the most that are read"});
+        if (shape.size() > most_dimensions) fail_tensor(name, {"has more than ", most_dimensions, " dimensions, the supported maximum"});
         const std::vector<std::size_t> offsets = integers(name, value, "data_offsets");
-        if (offsets.size() != 2) fail_tensor(name, {"has ", offsets.size(), " data_offsets; they are two, [begin, end]"});
+        if (offsets.size() != 2) fail_tensor(name, {"has ", offsets.size(), " data_offsets; two are needed, [begin, end]"});
         const auto [at, is_new] = table.emplace(name, tensor_info{*type, std::move(shape), {}, m_file});
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
@@ -18999,7 +19479,7 @@ private:
     static constexpr std::size_t most_dimensions = 32; // torch's models have at most 5; numpy allows 64
 
     [[noreturn]] void fail_text(std::string_view key, const json& value) const {
-        fail({"'__metadata__' holds ", describe_json(value), " at ", in_quotes(key), "; its values are strings"});
+        fail({"'__metadata__' has ", describe_json(value), " at ", in_quotes(key), "; its values must be strings"});
     }
 
     [[nodiscard]] const json& at(const std::string& name, const json& tensor, const char* key) const {
@@ -19014,7 +19494,7 @@ private:
             for (const json& value : list.get_ref<const json::array_t&>())
                 if (value.is_number_unsigned()) out.push_back(value.get<std::size_t>());
         if (!list.is_array() || out.size() != list.size())
-            fail_tensor(name, {"has ", key, " ", describe_json(list), "; an array of integers from 0 is needed"});
+            fail_tensor(name, {"has ", key, " ", describe_json(list), "; an array of integers of 0 or more is needed"});
         return out;
     }
 
@@ -19035,7 +19515,7 @@ private:
     if (empty) return 0;
     if (bits % 8 != 0)
         header.fail_tensor(
-            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
+            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is not a whole number of bytes"});
     return bits / 8;
 }
 
@@ -19047,21 +19527,20 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
 
     if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)}))
         throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
-    if (bytes.size() < 8)
-        header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with 8 that give the length of its header"});
+    if (bytes.size() < 8) header.fail({"has ", bytes.size(), " bytes; a safetensors file begins with the length of its header, 8 bytes"});
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     if (length > safetensors_header_limit)
         header.fail(
-            {"says that its header has ", length, " bytes; at most ", safetensors_header_limit, " are read: is it a safetensors file?"});
+            {"declares a header of ", length, " bytes; at most ", safetensors_header_limit, " are supported: is it a safetensors file?"});
     if (length > bytes.size() - 8)
-        header.fail({"says that its header has ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
+        header.fail({"declares a header of ", length, " bytes, but only ", bytes.size() - 8, " follow: was it downloaded completely?"});
 
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
-    if (std::memchr(begin, 0, length) != nullptr) header.fail("the header holds a zero byte, at which a parser could stop");
+    if (std::memchr(begin, 0, length) != nullptr) header.fail("the header contains a zero byte, at which a parser could stop");
     const nlohmann::json document = detail::parse_json(
-        {begin, length}, [&](const error_text& what) { header.fail({"the header ", what}); },
+        {begin, length}, [&](error_text&& what) { header.fail({"the header ", std::move(what).str()}); },
         [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
     using entry = detail::safetensors_header::entry;
@@ -19077,8 +19556,8 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     std::uint64_t end_of_last = 0;
     const entry* last = nullptr;
     for (const entry& now : entries) {
-        const auto fail = [&](const error_text& what) {
-            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", what});
+        const auto fail = [&](error_text&& what) {
+            header.fail_tensor(*now.name, {"has data_offsets [", now.begin, ", ", now.end, "], ", std::move(what).str()});
         };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
@@ -19086,21 +19565,21 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
         if (now.end - now.begin != needed)
             fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ",
                   needed});
-        if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data end at ", end_of_last});
-        if (now.begin > end_of_last) fail({"which leave a hole: the data before end at ", end_of_last});
+        if (now.begin < end_of_last) fail({"which overlap tensor ", in_quotes(*last->name), ", whose data ends at ", end_of_last});
+        if (now.begin > end_of_last) fail({"which leave a gap: the preceding data ends at ", end_of_last});
         now.tensor->bytes = data.subspan(now.begin, needed);
         end_of_last = now.end;
         last = &now;
     }
     if (end_of_last != data.size())
-        header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; all must belong to a tensor"});
+        header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; every byte must belong to a tensor"});
 }
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
         throw error(errc::checkpoint_mismatch,
-                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
     return found->second;
 }
 
@@ -19126,8 +19605,8 @@ namespace detail {
     if (others.empty()) return "";
     short_list names;
     for (const std::string& name : others) names.add(in_quotes(name));
-    return "; it holds " + names.in_a_row() +
-           ": name a .safetensors file itself to read it alone, and convert other formats with transformers' save_pretrained";
+    return "; it contains " + names.in_a_row() +
+           ": to read one .safetensors file alone, pass the file itself; convert other formats with transformers' save_pretrained";
 }
 
 /// Numbers in a file name of the form model-00001-of-00002.safetensors.
@@ -19165,19 +19644,19 @@ struct shard_number {
     }
     if (sets.empty()) return found;
     const auto& [count, numbers] = *sets.begin();
-    const char* const cure =
-        "; download the missing files again, or model.safetensors.index.json, which names the shards that belong together";
+    const char* const cure = "; download the missing files again, or model.safetensors.index.json, which lists the shards of the set";
     if (sets.size() > 1)
-        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and its shards are of several sets, of ",
-                                        count, " and of ", sets.rbegin()->first, " files", cure});
+        throw error(errc::cannot_open,
+                    {folder.string(), ": has no model.safetensors.index.json, and its shards belong to several sets, of ", count,
+                     " and of ", sets.rbegin()->first, " files", cure});
     short_list absent;
     for (std::size_t number = 1; number <= count; ++number) {
         const std::string text = std::to_string(number);
         if (!numbers.contains(number)) absent.add({std::string(5 - text.size(), '0'), text});
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and ", numbers.size(), " of the ", count,
-                                        " shards; missing are the numbers ", absent.in_a_row(), cure});
+        throw error(errc::cannot_open, {folder.string(), ": has no model.safetensors.index.json, and only ", numbers.size(), " of the ",
+                                        count, " shards; missing: ", absent.in_a_row(), cure});
     return found;
 }
 
@@ -19191,22 +19670,22 @@ struct shard_number {
 
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
     const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
-    const auto fail = [&](const error_text& what) { throw error(errc::malformed_file, {index.string(), ": ", what}); };
+    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {index.string(), ": ", std::move(what).str()}); };
     const auto weight_map = document.find("weight_map");
-    if (weight_map == document.end()) fail("has no 'weight_map', the object that names the shard of each tensor");
+    if (weight_map == document.end()) fail("has no 'weight_map', the object that maps each tensor to its shard");
     if (!weight_map->is_object()) fail({"'weight_map' is ", weight_map->type_name(), "; an object is needed"});
-    if (weight_map->empty()) fail("'weight_map' is empty; it names the shard of each tensor");
+    if (weight_map->empty()) fail("'weight_map' is empty; it must map each tensor to its shard");
     std::map<std::string, std::string, std::less<>> shards;
     for (const auto& [tensor, shard] : weight_map->get_ref<const nlohmann::json::object_t&>()) {
         if (!shard.is_string())
             fail({"'weight_map' has ", shard.type_name(), " at ", in_quotes(tensor), "; the name of a shard is needed"});
         const std::string name = shard.get<std::string>();
         if (!detail::is_plain_name(name))
-            fail({"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name),
-                  "; a shard is a file in the same folder, and its name holds no / \\ or :"});
+            fail({"'weight_map' maps tensor ", in_quotes(tensor), " to ", in_quotes(name),
+                  "; a shard must be in the same folder, so its name must not contain / \\ or :"});
         if (!name.ends_with(".safetensors"))
-            fail(
-                {"'weight_map' sends tensor ", in_quotes(tensor), " to ", in_quotes(name), "; the name of a shard ends with .safetensors"});
+            fail({"'weight_map' maps tensor ", in_quotes(tensor), " to ", in_quotes(name),
+                  "; the name of a shard must end with .safetensors"});
         shards.emplace(tensor, name);
     }
     return shards;
@@ -19246,12 +19725,12 @@ PALI_INLINE void checkpoint_files::open_indexed(const std::filesystem::path& ind
         if (!std::filesystem::exists(m_path / shard, failure)) absent.add(in_quotes(shard));
     }
     if (!absent.empty())
-        throw error(errc::cannot_open, {index.string(), ": names shards that are not in the folder: ", absent.in_a_row(),
+        throw error(errc::cannot_open, {index.string(), ": lists shards that are not in the folder: ", absent.in_a_row(),
                                         "; was the checkpoint downloaded completely?"});
 
     open_shards(shards, shard_of);
     for (const auto& [name, shard] : shard_of)
-        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is in no shard; the index says ", in_quotes(shard)});
+        if (!m_tensors.contains(name)) m_differences.add({in_quotes(name), " is not in any shard; the index says ", in_quotes(shard)});
 }
 
 PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shards,
@@ -19269,9 +19748,9 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
             if (shard_of.empty() && is_new) continue;
             if (shard_of.empty())
                 m_differences.add({in_quotes(name), " is in ", in_quotes(shard), " and in ",
-                                   in_quotes(std::filesystem::path(first->second.file).filename().string()), ", and there is no index"});
+                                   in_quotes(std::filesystem::path(first->second.file).filename().string()), "; there is no index"});
             else if (promised == shard_of.end())
-                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), ", and the index does not name it"});
+                m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index does not list it"});
             else m_differences.add({in_quotes(name), " is in ", in_quotes(shard), "; the index says ", in_quotes(promised->second)});
         }
     }
@@ -19280,7 +19759,8 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch, {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+        throw error(errc::checkpoint_mismatch,
+                    {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
     return found->second;
 }
 
@@ -19325,9 +19805,11 @@ public:
     /// All members, by file offset.
     [[nodiscard]] const std::vector<member>& all() const noexcept { return m_members; }
 
-    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { throw error(code, {m_file, ": ", what}); }
-    [[noreturn]] void fail_member(std::string_view name, const error_text& what, errc code = errc::malformed_file) const {
-        fail({"member ", in_quotes(name), " ", what}, code);
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const {
+        throw error(code, {m_file, ": ", std::move(what).str()});
+    }
+    [[noreturn]] void fail_member(std::string_view name, error_text&& what, errc code = errc::malformed_file) const {
+        fail({"member ", in_quotes(name), " ", std::move(what).str()}, code);
     }
 
 private:
@@ -19355,7 +19837,7 @@ private:
         const std::size_t last = m_bytes.size() < end_size ? 0 : m_bytes.size() - end_size + 1;
         for (std::size_t at = last; at-- > 0 && last - at <= 65536;)
             if (number(at, 4) == end_sign && at + end_size + number(at + 20, 2) == m_bytes.size()) return at;
-        fail("has no directory at its end, so it is no zip archive: was it downloaded completely?");
+        fail("has no directory at its end, so it is not a zip archive: was it downloaded completely?");
     }
 
     /// Reads 32-bit fields that may refer to the zip64 extra field in the `extra` bytes. Its 64-bit values come in the order of the
@@ -19369,7 +19851,7 @@ private:
             : owner(members), name(std::move(member)) {
             for (std::uint64_t next = extra; next + 4 <= extra + extra_size;) {
                 const std::uint64_t id = owner.number(next, 2), size = owner.number(next + 2, 2);
-                if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that is longer than the room for it");
+                if (size > extra + extra_size - next - 4) owner.fail_member(name, "has an extra field that exceeds its space");
                 if (id == 1) {
                     at = next + 4;
                     end = at + size;
@@ -19393,7 +19875,7 @@ private:
             const std::uint64_t end64 = number(end - locator_size + 8, 8);
             behind = end - locator_size;
             if (!holds(end64, end64_size) || end64 + end64_size > behind || number(end64, 4) != end64_sign)
-                fail("has no zip64 record where it says that one is");
+                fail("has no zip64 record at the declared offset");
             if (number(end64 + 16, 4) != 0 || number(end64 + 20, 4) != 0 || number(end - locator_size + 16, 4) > 1) other_disks();
             count = number(end64 + 32, 8), size = number(end64 + 40, 8), begin = number(end64 + 48, 8);
             behind = end64;
@@ -19401,11 +19883,11 @@ private:
             other_disks();
         }
         if (begin > behind || size != behind - begin)
-            fail({"says that its directory has ", size, " bytes from byte ", begin, " on, which do not end at ", behind,
-                  ", where the record behind it begins: is it cut, or glued to another file?"});
+            fail({"declares a directory of ", size, " bytes at byte ", begin, ", which does not end at ", behind,
+                  ", where the next record begins: is the file truncated or concatenated with another one?"});
         std::uint64_t at = begin;
         for (std::uint64_t i = 0; i < count; ++i) at = read_member(at, begin, behind);
-        if (at != behind) fail({"has ", behind - at, " bytes behind the ", count, " members of its directory"});
+        if (at != behind) fail({"has ", behind - at, " bytes after the ", count, " members of its directory"});
         std::sort(m_members.begin(), m_members.end(), [](const member& a, const member& b) { return a.begin < b.begin; });
         for (std::size_t i = 1; i < m_members.size(); ++i)
             if (m_members[i].begin < m_members[i - 1].end)
@@ -19413,16 +19895,16 @@ private:
                             {"begins at byte ", m_members[i].begin, ", inside member ", in_quotes(m_members[i - 1].name)});
     }
 
-    [[noreturn]] void other_disks() const { fail("is one of several parts of an archive; write it as one file", errc::unsupported_format); }
+    [[noreturn]] void other_disks() const { fail("is one part of a split archive; write it as one file", errc::unsupported_format); }
 
     /// Reads one directory entry and returns the offset of the next.
     [[nodiscard]] std::uint64_t read_member(std::uint64_t at, std::uint64_t directory, std::uint64_t directory_end) {
         if (directory_end - at < central_size || number(at, 4) != central_sign)
-            fail({"has no entry at byte ", at, " of its directory, where one must be"});
+            fail({"has no entry at byte ", at, " of its directory, where one is expected"});
         const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
         const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2);
         const std::uint64_t next = at + central_size + name_size + extra_size + number(at + 32, 2);
-        if (next > directory_end) fail({"has an entry at byte ", at, " that is longer than its directory"});
+        if (next > directory_end) fail({"has an entry at byte ", at, " that exceeds its directory"});
         member m;
         m.name = text(at + central_size, name_size);
         wide_fields wide(*this, m.name, at + central_size + name_size, extra_size);
@@ -19433,28 +19915,30 @@ private:
         if ((flags & (1u | 1u << 6 | 1u << 13)) != 0)
             fail_member(m.name, "is encrypted; write it without a password", errc::unsupported_format);
         if (method != 0 && !m.deflated)
-            fail_member(m.name, {"is compressed by method ", method, "; stored (0) and deflated (8) are read: numpy.savez writes them"},
-                        errc::unsupported_format);
+            fail_member(
+                m.name,
+                {"is compressed by method ", method, "; only stored (0) and deflated (8), as numpy.savez writes them, are supported"},
+                errc::unsupported_format);
         if (number(at + 34, 2) != 0) other_disks();
 
         if (local > directory || directory - local < local_size || number(local, 4) != local_sign)
-            fail_member(m.name, {"does not begin at byte ", local, ", where the directory says it does"});
+            fail_member(m.name, {"does not begin at byte ", local, ", the offset in the directory"});
         const std::uint64_t local_name = number(local + 26, 2), local_extra = number(local + 28, 2);
         const std::uint64_t data = local + local_size + local_name + local_extra;
         if (data > directory || packed > directory - data)
-            fail_member(m.name, {"has ", packed, " bytes from byte ", data, " on, which reach into the directory at ", directory});
+            fail_member(m.name, {"has ", packed, " bytes at byte ", data, ", which overlap the directory at ", directory});
         if (text(local + local_size, local_name) != m.name)
-            fail_member(m.name, {"is called ", in_quotes(text(local + local_size, local_name)), " where it lies"});
+            fail_member(m.name, {"has the name ", in_quotes(text(local + local_size, local_name)), " in its local header"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
-            fail_member(m.name, "is packed otherwise than the directory says");
+            fail_member(m.name, "has another packing in its local header than in the directory");
         if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not seek back
             wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
             const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
             if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)
-                fail_member(m.name, "has another size or checksum than the directory says");
+                fail_member(m.name, "has another size or checksum in its local header than in the directory");
         }
         if (m.deflated ? m.size / most_growth > packed : m.size != packed)
-            fail_member(m.name, {"has ", m.size, " bytes, which cannot come from ", packed});
+            fail_member(m.name, {"has ", m.size, " bytes, which cannot be unpacked from ", packed});
         m.begin = local, m.end = data + packed;
         m.data = m_bytes.subspan(data, packed);
         m_members.push_back(std::move(m));
@@ -19515,7 +19999,7 @@ private:
 
 // Body of npz.hpp. The header of an array is a Python dictionary; the parser accepts what numpy writes.
 
-static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read where they lie");
+static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read in place");
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -19536,14 +20020,14 @@ public:
     [[nodiscard]] static std::uint64_t size(const zip_members& zip, std::string_view name, std::span<const std::byte, prefix> first) {
         std::array<unsigned char, prefix> b;
         std::memcpy(b.data(), first.data(), prefix);
-        if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is no .npy array: it does not begin with \\x93NUMPY");
+        if (std::memcmp(b.data(), "\x93NUMPY", 6) != 0) zip.fail_member(name, "is not a .npy array: it does not begin with \\x93NUMPY");
         if (b[6] < 1 || b[6] > 3 || b[7] != 0)
-            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are read"},
+            zip.fail_member(name, {"is a .npy array of version ", b[6], ".", b[7], "; 1.0, 2.0 and 3.0 are supported"},
                             errc::unsupported_format);
         const std::uint64_t low = b[8] | static_cast<std::uint64_t>(b[9]) << 8;
         const std::uint64_t length =
             b[6] == 1 ? low : low | static_cast<std::uint64_t>(b[10]) << 16 | static_cast<std::uint64_t>(b[11]) << 24;
-        if (length > most_bytes) zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are read"});
+        if (length > most_bytes) zip.fail_member(name, {"has a header of ", length, " bytes; at most ", most_bytes, " are supported"});
         return length + (b[6] == 1 ? 10 : 12);
     }
 
@@ -19565,14 +20049,14 @@ public:
         }
         if (!has_type || !has_order || !has_shape) fail("lacks descr, fortran_order or shape in its header");
         skip();
-        if (m_at != m_text.size()) fail("has text behind the dictionary of its header");
+        if (m_at != m_text.size()) fail("has text after the dictionary of its header");
         count_bytes();
     }
 
 private:
-    [[noreturn]] void fail(const error_text& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, what, code); }
+    [[noreturn]] void fail(error_text&& what, errc code = errc::malformed_file) const { m_zip.fail_member(m_name, std::move(what), code); }
     [[noreturn]] bool& unknown(std::string_view key) const {
-        fail({"has the key ", in_quotes(key), " in its header; the format has descr, fortran_order and shape"});
+        fail({"has the key ", in_quotes(key), " in its header; the format defines descr, fortran_order and shape"});
     }
 
     void skip() noexcept {
@@ -19585,14 +20069,14 @@ private:
         return true;
     }
     void need(char c) {
-        if (!take(c)) fail({"has a header without the '", std::string_view(&c, 1), "' at byte ", m_at, " of it"});
+        if (!take(c)) fail({"lacks the '", std::string_view(&c, 1), "' at byte ", m_at, " of its header"});
     }
 
     [[nodiscard]] std::string_view quoted(const char* what) {
         skip();
         const char mark = m_at < m_text.size() ? m_text[m_at] : '\0';
         const std::size_t end = mark == '\'' || mark == '"' ? m_text.find(mark, m_at + 1) : std::string_view::npos;
-        if (end == std::string_view::npos) fail({"has a header without ", what, " in quotes at byte ", m_at, " of it"});
+        if (end == std::string_view::npos) fail({"lacks ", what, " in quotes at byte ", m_at, " of its header"});
         const std::string_view text = m_text.substr(m_at + 1, end - m_at - 1);
         m_at = end + 1;
         return text;
@@ -19609,7 +20093,7 @@ private:
                                        {"<u8", dtype::u64}};
         skip();
         if (m_at < m_text.size() && m_text[m_at] == '[')
-            fail("is an array of records; arrays of plain numbers are read", errc::unsupported_format);
+            fail("is a structured array; only arrays of plain numbers are supported", errc::unsupported_format);
         const std::string_view descr = quoted("a type");
         if (descr.starts_with('>')) fail({"is big-endian (", in_quotes(descr), "); write it as x.astype('<f4')"}, errc::unsupported_format);
         for (const row& r : rows)
@@ -19617,14 +20101,15 @@ private:
                 type = r.type;
                 return;
             }
-        fail({"holds ", in_quotes(descr), "; read are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"},
+        fail({"has elements of type ", in_quotes(descr),
+              "; supported are |b1, |u1, |i1, <i2, <u2, <f2, <i4, <u4, <f4, <c8, <f8, <i8 and <u8"},
              errc::unsupported_format);
     }
 
     void read_order() {
         skip();
         const std::string_view rest = m_text.substr(m_at);
-        if (rest.starts_with("True")) fail("lies in Fortran order; write it as numpy.ascontiguousarray(x)", errc::unsupported_format);
+        if (rest.starts_with("True")) fail("is in Fortran order; write it as numpy.ascontiguousarray(x)", errc::unsupported_format);
         if (!rest.starts_with("False")) fail("has a fortran_order that is neither True nor False");
         m_at += 5;
     }
@@ -19633,12 +20118,12 @@ private:
         need('(');
         bool comma = false;
         while (!take(')')) {
-            if (!shape.empty() && !comma) fail("has a shape without a comma between its sides");
-            if (shape.size() == most_dimensions) fail({"has more than ", most_dimensions, " dimensions, the most that are read"});
+            if (!shape.empty() && !comma) fail("has a shape without a comma between its dimensions");
+            if (shape.size() == most_dimensions) fail({"has more than ", most_dimensions, " dimensions, the supported maximum"});
             shape.push_back(side());
             comma = take(',');
         }
-        if (shape.size() == 1 && !comma) fail("has a number as its shape; a tuple is needed");
+        if (shape.size() == 1 && !comma) fail("has an integer as its shape; a tuple is needed");
     }
 
     [[nodiscard]] std::size_t side() {
@@ -19647,10 +20132,10 @@ private:
         const std::size_t first = m_at;
         for (; m_at < m_text.size() && m_text[m_at] >= '0' && m_text[m_at] <= '9'; ++m_at) {
             const auto digit = static_cast<std::uint64_t>(m_text[m_at] - '0');
-            if (value > (std::numeric_limits<std::uint64_t>::max() - digit) / 10) fail("has a side that does not fit into 64 bits");
+            if (value > (std::numeric_limits<std::uint64_t>::max() - digit) / 10) fail("has a dimension that does not fit into 64 bits");
             value = value * 10 + digit;
         }
-        if (m_at == first) fail("has something else than integers from 0 in its shape");
+        if (m_at == first) fail("has a dimension that is not an integer of 0 or more");
         return value;
     }
 
@@ -19678,7 +20163,7 @@ private:
     const std::size_t prefix = header[6] == std::byte{1} ? 10 : 12; // version 1 has a 2-byte length, later versions 4
     npy_header read(zip, m.name, {reinterpret_cast<const char*>(header.data()) + prefix, header.size() - prefix});
     if (read.bytes != m.size - header.size())
-        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of numbers; shape ", describe_shape(read.shape), " of ",
+        zip.fail_member(m.name, {"has ", m.size - header.size(), " bytes of data; shape ", describe_shape(read.shape), " of ",
                                  to_string(read.type), " needs ", read.bytes});
     return read;
 }
@@ -19697,29 +20182,30 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         if (!m.deflated) continue;
         inflated += padded(m.size);
         if (inflated > npz_inflated_limit)
-            zip.fail_member(m.name, {"says that it has ", m.size, " bytes; deflated arrays of ", npz_inflated_limit,
-                                     " bytes together are read: store larger ones with numpy.savez"});
+            zip.fail_member(m.name, {"has ", m.size, " bytes inflated; deflated arrays of at most ", npz_inflated_limit,
+                                     " bytes in total are supported: store larger ones with numpy.savez"});
     }
     m_inflated = page_memory(inflated);
     std::byte* free = m_inflated.bytes().data();
 
     for (const auto& m : zip.all()) {
         constexpr std::string_view ending = ".npy";
-        if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is no array: the name of one ends in .npy", errc::unsupported_format);
+        if (!m.name.ends_with(ending)) zip.fail_member(m.name, "is not an array: its name does not end in .npy", errc::unsupported_format);
         if (m.size < npy_header::prefix) zip.fail_member(m.name, {"has ", m.size, " bytes; an array begins with ", npy_header::prefix});
         const auto header_size = [&](std::span<const std::byte> first) {
             const std::uint64_t size = npy_header::size(zip, m.name, first.first<npy_header::prefix>());
-            if (size < npy_header::prefix || size > m.size) zip.fail_member(m.name, {"has a header of ", size, " bytes, and has ", m.size});
+            if (size < npy_header::prefix || size > m.size)
+                zip.fail_member(m.name, {"has a header of ", size, " bytes, but ", m.size, " bytes in total"});
             return static_cast<std::size_t>(size);
         };
         const auto check = [&](std::uint32_t crc) {
-            if (crc != m.crc) zip.fail_member(m.name, "is damaged: its checksum is not the one that was written; get the file again");
+            if (crc != m.crc) zip.fail_member(m.name, "is damaged: its checksum is wrong; download the file again");
         };
 
         const auto add = [&](npy_header header, std::span<const std::byte> numbers) {
             std::string name = m.name.substr(0, m.name.size() - ending.size());
             if (!m_tensors.emplace(std::move(name), tensor_info{header.type, std::move(header.shape), numbers, file}).second)
-                zip.fail_member(m.name, "occurs twice; a name is used once");
+                zip.fail_member(m.name, "occurs twice; names must be unique");
         };
         if (!m.deflated) {
             check(detail::crc32_of(0, m.data));
@@ -19730,7 +20216,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         detail::inflater stream(m.data);
         const auto read = [&](std::span<std::byte> to) {
             if (!stream.read(to))
-                zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes that the directory says; get the file again"});
+                zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes given in the directory; download the file again"});
         };
         std::vector<std::byte> header(npy_header::prefix);
         read(header);
@@ -19740,7 +20226,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the header's length
         free += padded(m.size);
         read(numbers);
-        if (!stream.at_end()) zip.fail_member(m.name, {"holds more than the ", m.size, " bytes that the directory says"});
+        if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});
         check(detail::crc32_of(detail::crc32_of(0, header), numbers));
         add(std::move(found), numbers);
     }
@@ -19750,7 +20236,7 @@ PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
     const auto found = m_tensors.find(name);
     if (found == m_tensors.end())
         throw error(errc::checkpoint_mismatch,
-                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size()});
+                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
     return found->second;
 }
 
@@ -19758,7 +20244,7 @@ PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
 
 // Body of safetensors_writer.hpp.
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written as the numbers lie");
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written from memory as stored");
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -19778,7 +20264,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     std::uint64_t at = 0;
     for (const auto* one : order) {
         const auto& [name, tensor] = *one;
-        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
+        if (name == "__metadata__") refuse(name, "has a name that the format reserves");
         std::uint64_t bits = bits_of(tensor.type);
         for (const std::size_t side : tensor.shape) {
             if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
@@ -19796,7 +20282,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     try {
         text = header.dump();
     } catch (const nlohmann::json::exception&) {
-        throw error(errc::invalid_argument, {m_path.string(), ": a name or an entry of the metadata is no UTF-8"});
+        throw error(errc::invalid_argument, {m_path.string(), ": a name or a metadata entry is not UTF-8"});
     }
     text.append((8 - text.size() % 8) % 8, ' ');
     const std::uint64_t length = text.size();
@@ -19807,7 +20293,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     m_size = at + 8 + length;
 
     m_out.open(m_unfinished, std::ios::binary | std::ios::trunc);
-    if (!m_out) fail("cannot be created: is the folder there, and writable?");
+    if (!m_out) fail("cannot be created: does the folder exist, and is it writable?");
     m_out.write(reinterpret_cast<const char*>(&length), 8);
     m_out.write(text.data(), static_cast<std::streamsize>(length));
     m_at = 8 + length;
@@ -19819,7 +20305,7 @@ PALI_INLINE safetensors_writer::~safetensors_writer() {
 
 PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
     const std::uint64_t room = missing(name);
-    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape"});
+    if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape needs"});
     if (bytes.empty()) return;
     std::uint64_t& next = m_places.find(name)->second.next;
     if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
@@ -19836,7 +20322,7 @@ PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) con
 
 PALI_INLINE void safetensors_writer::finish() {
     for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " of the bytes that its shape needs"});
     m_out.close();
     if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
     std::error_code failure;
@@ -19845,13 +20331,13 @@ PALI_INLINE void safetensors_writer::finish() {
     m_finished = true;
 }
 
-PALI_INLINE void safetensors_writer::refuse(std::string_view name, const error_text& why) const {
-    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", why});
+PALI_INLINE void safetensors_writer::refuse(std::string_view name, error_text&& why) const {
+    throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", std::move(why).str()});
 }
 
-PALI_INLINE void safetensors_writer::fail(const error_text& why) {
+PALI_INLINE void safetensors_writer::fail(error_text&& why) {
     remove_unfinished(); // also here: no destructor runs if the constructor throws
-    throw error(errc::cannot_write, {m_path.string(), ": ", why});
+    throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
 }
 
 PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
@@ -19904,31 +20390,31 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     constexpr std::size_t most = 10;
     std::vector<std::string> out;
     std::size_t more = 0;
-    const auto report = [&](const error_text& what) {
-        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + what.str());
+    const auto report = [&](error_text&& what) {
+        if (out.size() + 1 < most) out.push_back(json_file.string() + ": " + std::move(what).str());
         else ++more;
     };
     const auto& ours = model.pieces;
     const auto& theirs = json.words.pieces;
-    if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, and tokenizer.model ", ours.size()});
+    if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, but tokenizer.model has ", ours.size()});
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
         const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote a literal tab for <0x09>
         const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
         if (ours[i].text != theirs[i].text && !same_byte)
-            report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", and tokenizer.model ", in_quotes(ours[i].text)});
+            report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", but tokenizer.model has ", in_quotes(ours[i].text)});
     }
     const auto falls = [](const detail::piece_merge& a, const detail::piece_merge& b) { return a.result > b.result; };
     if (const auto at = std::adjacent_find(json.merges.begin(), json.merges.end(), falls); at != json.merges.end())
         report({"forms the piece ", in_quotes(theirs[at->result].text), " before ", in_quotes(theirs[(at + 1)->result].text),
-                ", and tokenizer.model after it"});
+                ", but tokenizer.model forms it after that piece"});
     if (const std::size_t all = detail::count_merges(json.words); all != json.merges.size())
-        report({"has ", json.merges.size(), " merges; by its pieces there are ", all});
+        report({"has ", json.merges.size(), " merges; its pieces imply ", all});
     std::map<std::string_view, const detail::added_token*> added;
     for (const detail::added_token& one : json.added) added.emplace(one.text, &one);
     for (std::size_t i = 0; i < ours.size(); ++i)
         if ((ours[i].type == detail::piece_type::control || ours[i].type == detail::piece_type::user_defined) &&
             !added.contains(ours[i].text))
-            report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, and tokenizer.model never splits it"});
+            report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, but tokenizer.model never splits it"});
     if (more > 0) out.push_back(json_file.string() + ": " + error_text({more, " more differences from tokenizer.model"}).str());
     return out;
 }

@@ -1,10 +1,10 @@
 // Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
 #pragma once
 
+#include <pali/core/decimal.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/generate/beam_options.hpp>
-#include <pali/core/decimal.hpp>
 #include <pali/text/token.hpp>
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 // of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
 #pragma once
 
-#include <pali/core/error.hpp>
 #include <pali/core/decimal.hpp>
+#include <pali/core/error.hpp>
 
 #include <concepts>
 #include <cstddef>
