@@ -3,6 +3,7 @@
 #include "file_content.hpp"
 
 #include <pali/core/error.hpp>
+#include <pali/core/write_file.hpp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/rle.hpp>
 
@@ -198,16 +199,7 @@ void answers::append(const char* folder, const json& line) {
     const std::string text = line.dump() + '\n';
     part& own = part_of(std::string(folder) + '/' + m_self->id() + ".jsonl");
     const fs::path path = m_state / own.name;
-    std::ofstream file(path, std::ios::binary | std::ios::app);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    file.close();
-    if (!file) {
-        std::error_code ignored; // half a line would corrupt the next one
-        fs::resize_file(path, own.read, ignored);
-        throw pali::error(
-            pali::errc::cannot_write,
-            {path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
-    }
+    pali::append_to_file(path, text);
     note(line, m_part_of.at(own.name), own.read, text.size() - 1);
     own.read += text.size();
 }

@@ -147,4 +147,28 @@ BOOST_AUTO_TEST_CASE(what_is_not_finished_leaves_nothing) {
     BOOST_TEST(std::filesystem::is_empty(folder.path()));
 }
 
+// A folder of the hub's cache has links to blobs, which other folders link to as well.
+BOOST_AUTO_TEST_CASE(a_link_is_replaced_and_its_target_kept) {
+    const std::vector<float> a{1, 2, 3};
+    const pali::test::temporary_folder folder;
+    const auto blob = folder.write("blob", "a blob"), path = folder.path() / "some.safetensors";
+    std::filesystem::create_symlink("blob", path);
+    pali::write_safetensors(path, {{"a", floats(a, {3})}});
+    BOOST_TEST(!std::filesystem::is_symlink(path));
+    BOOST_TEST(content(blob) == "a blob");
+    BOOST_TEST(pali::safetensors_file(path).at("a").count() == 3u);
+}
+
+// No reader accepts such a shape, although an empty tensor has no bytes.
+BOOST_AUTO_TEST_CASE(sides_that_overflow_are_refused_beside_an_empty_one) {
+    const pali::test::temporary_folder folder;
+    const std::vector<std::size_t> shape{0, std::size_t{1} << 40, std::size_t{1} << 40};
+    BOOST_CHECK_EXCEPTION(pali::safetensors_writer(folder.path() / "x", {{"a", {pali::dtype::f32, shape}}}), pali::error,
+                          fails(pali::errc::invalid_argument, "64 bits"));
+    BOOST_TEST(!pali::checked_size(4, shape).has_value());
+    BOOST_TEST(pali::checked_size(4, std::vector<std::size_t>{0, 5}).value() == 0u);
+    BOOST_TEST(pali::checked_size(4, std::vector<std::size_t>{2, 5}).value() == 40u);
+    BOOST_TEST(pali::checked_size(4, std::span<const std::size_t>{}).value() == 4u); // a scalar
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -426,4 +426,27 @@ BOOST_AUTO_TEST_CASE(a_text_is_written_whole_or_not_at_all) {
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
 }
 
+BOOST_AUTO_TEST_CASE(a_link_is_kept_or_replaced) {
+    const temporary_folder folder;
+    const auto target = folder.write("target", "old"), link = folder.path() / "link";
+    std::filesystem::create_symlink("target", link);
+    pali::write_file(link, "new");
+    BOOST_TEST((std::filesystem::is_symlink(link) && content_of(target) == "new"));
+    pali::file_writer other(link, pali::file_writer::link::replaced);
+    other.write("other");
+    other.seek(1);
+    other.write("TH");
+    other.finish();
+    BOOST_TEST((!std::filesystem::is_symlink(link) && content_of(link) == "oTHer" && content_of(target) == "new"));
+}
+
+BOOST_AUTO_TEST_CASE(a_text_is_appended_whole_or_not_at_all) {
+    const temporary_folder folder;
+    const auto path = folder.path() / "lines";
+    pali::append_to_file(path, "one\n");
+    pali::append_to_file(path, "two\n");
+    BOOST_TEST(content_of(path) == "one\ntwo\n");
+    BOOST_CHECK_EXCEPTION(pali::append_to_file(folder.path() / "absent" / "lines", "x"), pali::error, with(errc::cannot_write));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,7 @@
 #include <pali/core/error.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <span>
@@ -14,19 +15,23 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
-/// any, is left unchanged. A symbolic link is kept, and its target is replaced.
+/// any, is left unchanged.
 class file_writer {
 public:
+    /// What happens to a symbolic link at `path`: it is kept and its target replaced, or it is replaced and its target kept.
+    enum class link { kept, replaced };
+
     /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
-    explicit file_writer(std::filesystem::path path) : m_path(std::move(path)) {
+    explicit file_writer(std::filesystem::path path, link at_path = link::kept) : m_path(std::move(path)) {
         namespace fs = std::filesystem;
         std::error_code failure;
         if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
             if (fs::is_directory(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is a folder, but a file must be written here"});
+                throw error(errc::cannot_write, {m_path.string(), ": is a folder, which cannot be replaced by a file"});
             if (!fs::is_regular_file(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file and is not replaced"});
-            if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+            if (at_path == link::kept)
+                if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
         }
         m_part = m_path;
         m_part += ".part";
@@ -38,8 +43,14 @@ public:
     file_writer(const file_writer&) = delete;
     file_writer& operator=(const file_writer&) = delete;
 
-    /// Appends bytes. finish() reports failures.
+    /// Appends bytes. good() and finish() report failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
+    /// Continues at an offset from the beginning.
+    void seek(std::uint64_t offset) { m_file.seekp(static_cast<std::streamoff>(offset)); }
+    /// Hands everything to the operating system.
+    void flush() { m_file.flush(); }
+    /// Whether nothing has failed so far.
+    [[nodiscard]] bool good() const noexcept { return m_file.good(); }
 
     /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
     /// failed.
@@ -51,12 +62,13 @@ public:
         m_part.clear();
     }
 
-    /// Removes `<path>.part` and throws errc::cannot_write for this file.
-    [[noreturn]] void fail() {
+    /// Removes `<path>.part` and throws errc::cannot_write for this file, with the reason.
+    [[noreturn]] void fail(const error_text& why = cannot_be_written) {
         remove_part();
-        throw error(errc::cannot_write,
-                    {m_path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
+        throw error(errc::cannot_write, {m_path.string(), ": ", why});
     }
+
+    static constexpr const char* cannot_be_written = "cannot be written; is the folder there, writable and not full?"; ///< usual reason
 
 private:
     void remove_part() noexcept {
@@ -78,7 +90,20 @@ inline void write_file(std::filesystem::path path, std::string_view bytes) {
     file.finish();
 }
 
-/// The same, for std::byte.
+/// Appends to the file at `path`, or creates it. On failure the file is left as it was, and errc::cannot_write is thrown.
+inline void append_to_file(const std::filesystem::path& path, std::string_view bytes) {
+    std::error_code failure;
+    const bool is_new = !std::filesystem::exists(path, failure);
+    const std::uintmax_t before = is_new ? 0 : std::filesystem::file_size(path, failure);
+    std::ofstream out(path, std::ios::binary | std::ios::app);
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    out.close();
+    if (out) return;
+    if (!failure) std::filesystem::resize_file(path, before, failure); // a part of the bytes would corrupt what is appended next
+    throw error(errc::cannot_write, {path.string(), ": ", file_writer::cannot_be_written});
+}
+
+/// The same as write_file(), for std::byte.
 inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }

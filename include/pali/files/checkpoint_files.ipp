@@ -183,13 +183,7 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
     }
 }
 
-PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const {
-    const auto found = m_tensors.find(name);
-    if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    {m_path.string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
-    return found->second;
-}
+PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const { return tensor_of(m_tensors, name, m_path); }
 
 PALI_INLINE bool checkpoint_files::is_shard() const {
     const auto shard = detail::parse_shard_name(m_path.filename().string());

@@ -159,15 +159,9 @@ private:
 
     /// Computes the data size. Throws if it overflows 64 bits, even if another dimension is 0.
     void count_bytes() {
-        bytes = size_of(type);
-        bool empty = false;
-        for (const std::size_t n : shape) {
-            if (n == 0) empty = true;
-            else if (bytes > std::numeric_limits<std::uint64_t>::max() / n)
-                fail({"has shape ", describe_shape(shape), ", whose size does not fit into 64 bits"});
-            else bytes *= n;
-        }
-        if (empty) bytes = 0;
+        const std::optional<std::uint64_t> size = checked_size(size_of(type), shape);
+        if (!size) fail({"has shape ", describe_shape(shape), ", whose size does not fit into 64 bits"});
+        bytes = *size;
     }
 
     const zip_members& m_zip;
@@ -250,12 +244,6 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
     }
 }
 
-PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const {
-    const auto found = m_tensors.find(name);
-    if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
-    return found->second;
-}
+PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const { return tensor_of(m_tensors, name, m_file.path()); }
 
 }} // namespace pali::PALI_ABI

@@ -11,7 +11,6 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -117,19 +116,12 @@ private:
 /// Size of a tensor in bytes. Throws if it overflows 64 bits, even if another dimension is 0.
 [[nodiscard]] PALI_INLINE std::uint64_t checked_bytes(const safetensors_header& header, const std::string& name,
                                                       const tensor_info& tensor) {
-    std::uint64_t bits = bits_of(tensor.type);
-    bool empty = false;
-    for (const std::size_t side : tensor.shape) {
-        if (side == 0) empty = true;
-        else if (bits > std::numeric_limits<std::uint64_t>::max() / side)
-            header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
-        else bits *= side;
-    }
-    if (empty) return 0;
-    if (bits % 8 != 0)
+    const std::optional<std::uint64_t> bits = checked_size(bits_of(tensor.type), tensor.shape);
+    if (!bits) header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
+    if (*bits % 8 != 0)
         header.fail_tensor(
-            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is not a whole number of bytes"});
-    return bits / 8;
+            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
+    return *bits / 8;
 }
 
 } // namespace detail
@@ -188,12 +180,6 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
         header.fail({"has ", data.size(), " bytes of data, of which tensors cover ", end_of_last, "; every byte must belong to a tensor"});
 }
 
-PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const {
-    const auto found = m_tensors.find(name);
-    if (found == m_tensors.end())
-        throw error(errc::checkpoint_mismatch,
-                    {m_file.path().string(), ": has no tensor ", in_quotes(name), " among its ", m_tensors.size(), " tensors"});
-    return found->second;
-}
+PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const { return tensor_of(m_tensors, name, m_file.path()); }
 
 }} // namespace pali::PALI_ABI

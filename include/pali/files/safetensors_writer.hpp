@@ -2,14 +2,15 @@
 #pragma once
 
 #include <pali/core/error_text.hpp>
+#include <pali/core/write_file.hpp>
 #include <pali/files/tensor_table.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,8 +26,9 @@ using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
  * So a file of any size can be written with the memory of one piece.
  *
  * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
- * every tensor is aligned to its dtype. finish() replaces the file atomically: the data go to a temporary file next to it, which is then
- * renamed. So the data may come from the very file that is replaced.
+ * every tensor is aligned to its dtype. finish() replaces the file atomically, as file_writer does; until then the data are in a temporary
+ * file next to it. So the data may come from the very file that is replaced. A symbolic link is replaced, and its target kept: it may be a
+ * blob of the hub's cache.
  */
 class safetensors_writer {
 public:
@@ -40,11 +42,6 @@ public:
     /// errors.
     safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                        const safetensors_metadata& metadata = {});
-    /// Deletes the temporary file, unless finish() has succeeded.
-    ~safetensors_writer();
-    safetensors_writer(const safetensors_writer&) = delete;
-    safetensors_writer& operator=(const safetensors_writer&) = delete;
-
     /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
     /// shape needs, errc::cannot_write on I/O errors.
     void append(std::string_view name, std::span<const std::byte> bytes);
@@ -59,15 +56,13 @@ private:
         std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
     };
 
-    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
-    [[noreturn]] void fail(error_text&& why);
-    void remove_unfinished() noexcept;
+    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
+    void require_written();
 
-    std::filesystem::path m_path, m_unfinished;
+    std::filesystem::path m_path;
     std::map<std::string, place, std::less<>> m_places;
     std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
-    std::ofstream m_out;
-    bool m_finished = false;
+    std::optional<file_writer> m_out;   // once the declarations are checked
 };
 
 /// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its

@@ -9,8 +9,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
-#include <system_error>
+#include <optional>
 #include <utility>
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written from memory as stored");
@@ -19,8 +18,7 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                                                    const safetensors_metadata& metadata)
-    : m_path(std::move(path)), m_unfinished(m_path) {
-    m_unfinished += ".unfinished";
+    : m_path(std::move(path)) {
     std::vector<const std::pair<const std::string, entry>*> order;
     order.reserve(entries.size());
     for (const auto& one : entries) order.push_back(&one);
@@ -33,13 +31,10 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     std::uint64_t at = 0;
     for (const auto* one : order) {
         const auto& [name, tensor] = *one;
-        if (name == "__metadata__") refuse(name, "has a name that the format reserves");
-        std::uint64_t bits = bits_of(tensor.type);
-        for (const std::size_t side : tensor.shape) {
-            if (side != 0 && bits > std::numeric_limits<std::uint64_t>::max() / side)
-                refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
-            bits *= side;
-        }
+        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
+        const std::optional<std::uint64_t> size = checked_size(bits_of(tensor.type), tensor.shape);
+        if (!size) refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
+        const std::uint64_t bits = *size;
         if (bits % 8 != 0)
             refuse(name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", ", bits,
                           " bits; whole bytes are needed"});
@@ -61,15 +56,10 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     }
     m_size = at + 8 + length;
 
-    m_out.open(m_unfinished, std::ios::binary | std::ios::trunc);
-    if (!m_out) fail("cannot be created: does the folder exist, and is it writable?");
-    m_out.write(reinterpret_cast<const char*>(&length), 8);
-    m_out.write(text.data(), static_cast<std::streamsize>(length));
+    m_out.emplace(m_path, file_writer::link::replaced);
+    m_out->write({reinterpret_cast<const char*>(&length), 8});
+    m_out->write(text);
     m_at = 8 + length;
-}
-
-PALI_INLINE safetensors_writer::~safetensors_writer() {
-    if (!m_finished) remove_unfinished();
 }
 
 PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<const std::byte> bytes) {
@@ -77,9 +67,9 @@ PALI_INLINE void safetensors_writer::append(std::string_view name, std::span<con
     if (bytes.size() > room) refuse(name, {"has ", bytes.size() - room, " bytes more than its shape needs"});
     if (bytes.empty()) return;
     std::uint64_t& next = m_places.find(name)->second.next;
-    if (m_at != next) m_out.seekp(static_cast<std::streamoff>(next));
-    m_out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
+    if (m_at != next) m_out->seek(next);
+    m_out->write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    require_written();
     m_at = next += bytes.size();
 }
 
@@ -91,28 +81,18 @@ PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) con
 
 PALI_INLINE void safetensors_writer::finish() {
     for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " of the bytes that its shape needs"});
-    m_out.close();
-    if (!m_out) fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
-    std::error_code failure;
-    std::filesystem::rename(m_unfinished, m_path, failure);
-    if (failure) fail({"cannot be replaced: ", failure.message()});
-    m_finished = true;
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
+    m_out->flush();
+    require_written();
+    m_out->finish();
 }
 
 PALI_INLINE void safetensors_writer::refuse(std::string_view name, error_text&& why) const {
     throw error(errc::invalid_argument, {m_path.string(), ": tensor ", in_quotes(name), " ", std::move(why).str()});
 }
 
-PALI_INLINE void safetensors_writer::fail(error_text&& why) {
-    remove_unfinished(); // also here: no destructor runs if the constructor throws
-    throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
-}
-
-PALI_INLINE void safetensors_writer::remove_unfinished() noexcept {
-    m_out.close();
-    std::error_code ignored;
-    std::filesystem::remove(m_unfinished, ignored);
+PALI_INLINE void safetensors_writer::require_written() {
+    if (!m_out->good()) m_out->fail({"cannot be written: is the disk full? ", m_size, " bytes are needed"});
 }
 
 PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata) {

@@ -1,15 +1,21 @@
 // Tensor table of a checkpoint: names, dtypes, shapes and bytes.
 #pragma once
 
+#include <pali/core/describe.hpp>
+#include <pali/core/error.hpp>
 #include <pali/core/macros.hpp>
 #include <pali/files/dtype.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -43,5 +49,26 @@ struct tensor_info {
 
 /// Tensors by name, sorted. Supports lookup by std::string_view without a temporary string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
+
+/// The tensor of that name. Throws errc::checkpoint_mismatch if there is none; `file` is for the message.
+[[nodiscard]] inline const tensor_info& tensor_of(const tensor_table& tensors, std::string_view name, const std::filesystem::path& file) {
+    const auto found = tensors.find(name);
+    if (found == tensors.end())
+        throw error(errc::checkpoint_mismatch, {file.string(), ": has no tensor ", in_quotes(name), " among its ", tensors.size()});
+    return found->second;
+}
+
+/// `unit`, the bits or bytes of an element, times all sides of a shape. Nothing if a product does not fit into 64 bits, even if another
+/// side is 0.
+[[nodiscard]] inline std::optional<std::uint64_t> checked_size(std::uint64_t unit, std::span<const std::size_t> shape) noexcept {
+    std::uint64_t product = unit;
+    bool empty = false;
+    for (const std::size_t side : shape) {
+        if (side == 0) empty = true;
+        else if (product > std::numeric_limits<std::uint64_t>::max() / side) return std::nullopt;
+        else product *= side;
+    }
+    return empty ? 0 : product;
+}
 
 }} // namespace pali::PALI_ABI

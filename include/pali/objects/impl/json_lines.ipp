@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/core/require_path.ipp>
+#include <pali/core/write_file.hpp>
 #include <pali/objects/impl/json_values.ipp>
 #include <pali/objects/json_lines.hpp>
 
@@ -42,19 +43,6 @@ namespace object_detail {
     return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
 }
 
-PALI_INLINE void append(const std::filesystem::path& path, const std::string& text) {
-    std::error_code failure;
-    const bool is_new = !std::filesystem::exists(path, failure);
-    const std::uintmax_t before = is_new ? 0 : std::filesystem::file_size(path, failure);
-    std::ofstream out(path, std::ios::binary | std::ios::app);
-    out.write(text.data(), static_cast<std::streamsize>(text.size()));
-    out.close();
-    if (out) return;
-    if (!failure) std::filesystem::resize_file(path, before, failure); // half a line would corrupt the next one
-    throw error(errc::cannot_write,
-                {path.string(), ": cannot be written; check that the folder exists and is writable, and that the disk is not full"});
-}
-
 } // namespace object_detail
 
 PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(path) {
@@ -78,7 +66,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (file.empty() && !line.empty())
             throw error(errc::malformed_file, {path.string(), ": line ", number, " is not a JSON object with a \"file\""});
         if (!line.empty()) note(file);
-        if (is_last && !line.empty()) object_detail::append(path, "\n");
+        if (is_last && !line.empty()) append_to_file(path, "\n");
         whole += line.size() + 1;
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
@@ -92,8 +80,8 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 
 PALI_INLINE void json_lines::add(const image_objects& image) {
     if (image.file.empty() || m_files.contains(image.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is empty or was added before"});
-    object_detail::append(m_path, objects_json(image) + '\n');
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is no name, or has been added before"});
+    append_to_file(m_path, objects_json(image) + '\n');
     note(image.file);
 }
 
