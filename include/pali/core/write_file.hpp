@@ -27,9 +27,9 @@ public:
         std::error_code failure;
         if (const fs::file_status there = fs::status(m_path, failure); fs::exists(there)) {
             if (fs::is_directory(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is a folder, which cannot be replaced by a file"});
+                throw error(errc::cannot_write, {m_path.string(), ": is a folder, but a file must be written here"});
             if (!fs::is_regular_file(there))
-                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file, so it is not replaced"});
+                throw error(errc::cannot_write, {m_path.string(), ": is not a regular file and is not replaced"});
             if (at_path == link::kept)
                 if (fs::path target = fs::canonical(m_path, failure); !failure) m_path = std::move(target);
         }
@@ -63,12 +63,13 @@ public:
     }
 
     /// Removes `<path>.part` and throws errc::cannot_write for this file, with the reason.
-    [[noreturn]] void fail(const error_text& why = cannot_be_written) {
+    [[noreturn]] void fail(error_text&& why = cannot_be_written) {
         remove_part();
-        throw error(errc::cannot_write, {m_path.string(), ": ", why});
+        throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
     }
 
-    static constexpr const char* cannot_be_written = "cannot be written; is the folder there, writable and not full?"; ///< usual reason
+    static constexpr const char* cannot_be_written =
+        "cannot be written; check that the folder exists and is writable, and that the disk is not full";
 
 private:
     void remove_part() noexcept {

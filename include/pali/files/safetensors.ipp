@@ -120,7 +120,7 @@ private:
     if (!bits) header.fail_tensor(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
     if (*bits % 8 != 0)
         header.fail_tensor(
-            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is no whole number of bytes"});
+            name, {"has shape ", describe_shape(tensor.shape), " of ", to_string(tensor.type), ", which is not a whole number of bytes"});
     return *bits / 8;
 }
 

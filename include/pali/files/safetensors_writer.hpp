@@ -56,7 +56,7 @@ private:
         std::uint64_t next = 0, end = 0; // file offsets: next byte to write, end of the tensor
     };
 
-    [[noreturn]] void refuse(std::string_view name, const error_text& why) const;
+    [[noreturn]] void refuse(std::string_view name, error_text&& why) const;
     void require_written();
 
     std::filesystem::path m_path;

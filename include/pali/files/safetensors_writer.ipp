@@ -31,7 +31,7 @@ PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, c
     std::uint64_t at = 0;
     for (const auto* one : order) {
         const auto& [name, tensor] = *one;
-        if (name == "__metadata__") refuse(name, "has a name that the format keeps for itself");
+        if (name == "__metadata__") refuse(name, "has a name that the format reserves");
         const std::optional<std::uint64_t> size = checked_size(bits_of(tensor.type), tensor.shape);
         if (!size) refuse(name, {"has shape ", describe_shape(tensor.shape), ", whose size does not fit into 64 bits"});
         const std::uint64_t bits = *size;
@@ -81,7 +81,7 @@ PALI_INLINE std::uint64_t safetensors_writer::missing(std::string_view name) con
 
 PALI_INLINE void safetensors_writer::finish() {
     for (const auto& [name, where] : m_places)
-        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " bytes of its shape"});
+        if (where.next != where.end) refuse(name, {"lacks ", where.end - where.next, " of the bytes that its shape needs"});
     m_out->flush();
     require_written();
     m_out->finish();

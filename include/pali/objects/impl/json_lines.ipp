@@ -80,7 +80,7 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 
 PALI_INLINE void json_lines::add(const image_objects& image) {
     if (image.file.empty() || m_files.contains(image.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is no name, or has been added before"});
+        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is empty or was added before"});
     append_to_file(m_path, objects_json(image) + '\n');
     note(image.file);
 }
