@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(paligemma_1_code_refuses_paligemma_2_weights) {
     const pali::checkpoint_config config = read(released().at("paligemma2-3b-224"));
     BOOST_CHECK_EXCEPTION(
         pali::require_fit(pali::paligemma_3b_224{}, config), pali::error,
-        mismatch({"config.json", "paligemma-3b-224", "text_config.model_type is gemma2 in the checkpoint, gemma in the type",
+        mismatch({"config.json", "paligemma-3b-224", "text_config.model_type is gemma2 in the checkpoint but gemma in the type",
                   "text_config.hidden_size is 2304 in the checkpoint but 2048 in the type", "num_hidden_layers is 26",
                   "intermediate_size is 9216", "num_key_value_heads is 4", "attn_logit_softcapping is 50", "final_logit_softcapping is 30",
                   "Use the variant that fits, paligemma2-3b-224"},

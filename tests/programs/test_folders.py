@@ -261,7 +261,7 @@ class folders(with_checkpoint):
 
     def test_int4_as_int8_is_one_line(self):
         self.assertEqual(run("quantize", SHAPES, self.folder / "int4").returncode, 0)
-        self.refused("generate", "--model", self.folder / "int4", "--weights", "int8", says=["holds int4 weights (29 matrices", "load it as int4"])
+        self.refused("generate", "--model", self.folder / "int4", "--weights", "int8", says=["contains int4 weights (29 matrices", "load it as int4"])
 
     def test_names_of_another_model_are_one_line(self):
         folder = self.write("other", {name.replace("language_model", "llm").replace("vision_tower", "vit").replace("multi_modal_projector", "mlp1"): t for name, t in read_tensors().items()})

@@ -413,8 +413,8 @@ BOOST_AUTO_TEST_CASE(what_contradicts_itself_is_named) {
     with("/model/merges/0", 5, "model.merges[0] is number");
     with("/model/merges/0", json::array({"a"}), "model.merges[0] has 1 pieces");
     with("/model/merges/0", json::array({"a", "b", "c"}), "model.merges[0] has 3 pieces");
-    with("/model/merges/0", json::array({"a", 5}), "model.merges[0] holds number");
-    with("/model/merges/0", json::array({"a", json::array()}), "model.merges[0] holds array");
+    with("/model/merges/0", json::array({"a", 5}), "model.merges[0] contains number");
+    with("/model/merges/0", json::array({"a", json::array()}), "model.merges[0] contains array");
     with("/model/merges/0", json::object(), "model.merges[0] is an object");
     with("/model/unk_token", nullptr, "model.unk_token is absent");
     with("/model/unk_token", "<none>", "model.unk_token is \"<none>\"");

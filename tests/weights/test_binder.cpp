@@ -152,7 +152,7 @@ BOOST_AUTO_TEST_CASE(missing_extra_and_misshapen_tensors_come_in_one_error) {
     names.root()["deep"]["er"].matrix("absent", unused, {4, 5});
     const std::string message = problems(names);
     for (const char* const part :
-         {"[pali.301] some-folder: 4 tensors do not fit", "file: tensor 'wide' has shape (2, 3), the configuration needs (3, 2)",
+         {"[pali.301] some-folder: 4 tensors do not fit", "file: tensor 'wide' has shape (2, 3); the configuration needs (3, 2)",
           "missing tensor 'deep.er.absent' (4, 5)", "unexpected tensor\n    'surplus' F32(1)",
           "'whole' is stored as I64; BF16, F16 and F32 are supported", "\nthe hint"})
         BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
@@ -376,7 +376,7 @@ BOOST_AUTO_TEST_CASE(channels_that_come_last_are_put_first) {
                 BOOST_TEST(w[out][channel * 4 + pixel] == last[(out * 4 + pixel) * 3 + channel]);
     pali::binder other(c.table, "folder");
     other.root().matrix("w", w, {2, 4, 3, 2});
-    BOOST_TEST(problems(other).find("has shape (2, 2, 2, 3), the configuration needs (2, 4, 3, 2)") != std::string::npos);
+    BOOST_TEST(problems(other).find("has shape (2, 2, 2, 3); the configuration needs (2, 4, 3, 2)") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_vocabulary_may_end_within_a_strip) {
