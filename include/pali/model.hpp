@@ -4,12 +4,14 @@
 #include <pali/config/checkpoint_config.hpp>
 #include <pali/core/progress.hpp>
 #include <pali/image/image.hpp>
+#include <pali/model/can_serve.hpp>
 #include <pali/model/findings.hpp>
 #include <pali/model/load_options.hpp>
 #include <pali/model/request.hpp>
 #include <pali/text/prompt.hpp>
 #include <pali/weights/storage.hpp>
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -54,9 +56,14 @@ struct model_bodies {
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
     static_assert(model_bodies<Config, Weights>::available,
-                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
-                  "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
-                  "pali::compiled");
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable "
+                  "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+    static_assert(can_store<Config, Weights>,
+                  "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
+                  "columns: use bf16 or f32");
+    static_assert(can_see<Config, 1>,
+                  "one image of this variant has more tokens than the variant has positions: use a smaller image_size, or "
+                  "correct `positions` if max_position_embeddings of config.json is larger");
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
@@ -94,6 +101,10 @@ public:
     }
     /// Answers a prompt about several images; the model sees them in that order.
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
+    /// Does not compile: the tokens of so many images exceed the positions of the variant.
+    template <std::size_t N>
+        requires(!can_see<Config, N>)
+    generation generate(const std::array<image, N>& images, std::string_view prompt, const generate_options& options = {}) = delete;
     /// Answers a prompt about an already encoded image.
     generation generate(const image_features& image, std::string_view prompt, const generate_options& options = {}) {
         return generate(request{.images = std::span(&image, 1), .prompt = prompt, .options = options});
@@ -128,29 +139,42 @@ public:
     }
 
     /// Finds objects: "cat ; black dog". The model's output never causes an error: see findings::skipped. Throws errc::cancelled if
-    /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`.
-    findings detect(const image& image, std::string_view things, const find_options& options = {}) {
+    /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`. A variant whose vocabulary has
+    /// no room for `<loc>` tokens does not have these functions.
+    findings detect(const image& image, std::string_view things, const find_options& options = {})
+        requires(can_detect<Config>)
+    {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
     /// Finds objects in an already encoded image.
-    findings detect(const image_features& image, std::string_view things, const find_options& options = {}) {
+    findings detect(const image_features& image, std::string_view things, const find_options& options = {})
+        requires(can_detect<Config>)
+    {
         return find(image, pointing::boxes, things, options);
     }
     /// Finds objects in each of several images, decoded as one batch.
-    std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
+    std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {})
+        requires(can_detect<Config>)
+    {
         return find_each(images, pointing::boxes, things, options);
     }
 
     /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
-    findings segment(const image& image, std::string_view things, const find_options& options = {}) {
+    findings segment(const image& image, std::string_view things, const find_options& options = {})
+        requires(can_segment<Config>)
+    {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
     /// Segments an already encoded image.
-    findings segment(const image_features& image, std::string_view things, const find_options& options = {}) {
+    findings segment(const image_features& image, std::string_view things, const find_options& options = {})
+        requires(can_segment<Config>)
+    {
         return find(image, pointing::masks, things, options);
     }
     /// Segments each of several images, decoded as one batch.
-    std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {}) {
+    std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {})
+        requires(can_segment<Config>)
+    {
         return find_each(images, pointing::masks, things, options);
     }
 

@@ -4,4 +4,5 @@
 #include <pali/config/registry.hpp>
 #include <pali/image/read.hpp>
 #include <pali/model.hpp>
+#include <pali/model/memory_of.hpp>
 #include <pali/version.hpp>

@@ -7,7 +7,8 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Common to Gemma 1 decoders: pre-norms only, no softcaps, no sliding windows. arXiv 2403.08295.
 struct gemma_family {
-    static constexpr std::size_t vocab = 257216; ///< 256000 + 1024 `<loc>` + 128 `<seg>` + `<image>`, padded to a multiple of 64
+    static constexpr std::size_t vocab = 257216;   ///< 256000 + 1024 `<loc>` + 128 `<seg>` + `<image>`, padded to a multiple of 64
+    static constexpr std::size_t positions = 8192; ///< tokens of the longest sequence: max_position_embeddings
     /// @{
     /// See decoder_config; values of transformers GemmaConfig.
     static constexpr float attention_softcap = 0, final_softcap = 0, rope_theta = 10000, norm_eps = 1e-6f;
@@ -20,6 +21,7 @@ struct gemma_family {
 /// Common to Gemma 2 decoders: post-norms, softcaps, and a sliding window on even layers. arXiv 2408.00118, section 2.
 struct gemma2_family {
     static constexpr std::size_t vocab = 257216;        ///< as in gemma_family
+    static constexpr std::size_t positions = 8192;      ///< as in gemma_family
     static constexpr std::size_t sliding_window = 4096; ///< tokens, on even layers
     /// @{
     /// See decoder_config; values of transformers Gemma2Config.
