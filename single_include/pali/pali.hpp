@@ -7650,7 +7650,10 @@ public:
     /// Does not compile: the tokens of so many images exceed the positions of the variant.
     template <std::size_t N>
         requires(!can_see<Config, N>)
-    generation generate(const std::array<image, N>& images, std::string_view prompt, const generate_options& options = {}) = delete;
+    generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
+        static_assert(can_see<Config, N>, "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
+        return {};
+    }
     /// Answers a prompt about an already encoded image.
     generation generate(const image_features& image, std::string_view prompt, const generate_options& options = {}) {
         return generate(request{.images = std::span(&image, 1), .prompt = prompt, .options = options});

@@ -6,8 +6,6 @@
 
 #include <array>
 
-namespace {
-
 struct odd_widths : pali::paligemma2<pali::gemma2_2b, pali::siglip_so400m_14<224>> {
     static constexpr std::size_t intermediate = 9200; // 143.75 groups of 64, 287.5 of 32
 };
@@ -18,8 +16,6 @@ struct no_locations : pali::paligemma2<pali::gemma2_2b, pali::siglip_so400m_14<2
 struct no_masks : pali::paligemma2<pali::gemma2_2b, pali::siglip_so400m_14<224>> {
     static constexpr std::size_t vocab = 1100;
 };
-
-} // namespace
 
 /// As if they were compiled: only the refusals are of interest here.
 namespace pali {
