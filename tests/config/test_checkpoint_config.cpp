@@ -149,7 +149,7 @@ const std::vector<refusal> refusals{
     {"/preprocessor_config.json",
      {{"resample", "bicubic"}},
      errc::malformed_config,
-     {"resample is \"bicubic\""}}, // transformers takes any string for bilinear
+     {"resample is \"bicubic\""}}, // transformers treats any string as bilinear
     {"/preprocessor_config.json", {{"do_center_crop", true}}, errc::unsupported_config, {"do_center_crop", "crop_size of 56 x 56"}},
     {"/preprocessor_config.json",
      {{"do_center_crop", true}, {"crop_size", {{"height", 56}, {"width", 55}}}},

@@ -342,7 +342,7 @@ class inspect(unittest.TestCase):
             self.assertIn("before", problems(lambda changed: changed["model"]["merges"].reverse()))
             self.assertIn("42 merges; its pieces imply 43", problems(lambda changed: changed["model"]["merges"].pop()))
             self.assertIn("'<loc0001>' among its added_tokens", problems(lambda changed: changed["added_tokens"].pop(6)))
-            self.assertEqual(problems(lambda changed: changed["model"].update(type="WordPiece")), " none\n")  # only its added tokens are used
+            self.assertEqual(problems(lambda changed: changed["model"].update(type="WordPiece")), " none\n")  # only the added tokens are used
             self.assertIn("tokenizer.json cannot be compared with it: [pali.203] " + str(saved) + ": model.type", run("inspect", folder).stdout.split("notes:")[1])
             saved.write_text(json.dumps(vocabulary))
             (pathlib.Path(folder) / "tokenizer.model").unlink()

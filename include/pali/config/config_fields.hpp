@@ -10,13 +10,15 @@ namespace pali { inline namespace PALI_ABI { namespace config_fields {
 
 /// A number of pixels, from `least` to `most`; one for both sides.
 struct side {
-    const char* key;         ///< in config.json
-    std::size_t least, most; ///< limits
+    const char* key;   ///< in config.json
+    std::size_t least; ///< smallest value
+    std::size_t most;  ///< largest value
 };
 /// An integer from `least` to `most`.
 struct size {
-    const char* key;         ///< in config.json
-    std::size_t least, most; ///< limits
+    const char* key;   ///< in config.json
+    std::size_t least; ///< smallest value
+    std::size_t most;  ///< largest value
 };
 /// A finite float, above 0 or, with `allow_zero`, at least 0.
 struct number {

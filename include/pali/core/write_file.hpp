@@ -68,6 +68,7 @@ public:
         throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
     }
 
+    /// The usual reason.
     static constexpr const char* cannot_be_written =
         "cannot be written; check that the folder exists and is writable, and that the disk is not full";
 
