@@ -56,8 +56,9 @@ struct model_bodies {
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
     static_assert(model_bodies<Config, Weights>::available,
-                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable "
-                  "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
+                  "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
+                  "pali::compiled");
     static_assert(can_store<Config, Weights>,
                   "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
                   "columns: use bf16 or f32");

@@ -777,11 +777,9 @@ struct image {
 
 }} // namespace pali::PALI_ABI
 
-// Reads images from files and memory. The format is detected from the content, not from the file name.
+// Options and limits for reading an image, such as the largest number of pixels.
 
-#include <filesystem>
 #include <functional>
-#include <span>
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -793,6 +791,15 @@ struct read_options {
     /// Called with one sentence if the image was read but may not look as intended (16-bit gray clipped to white). May be empty.
     std::function<void(std::string_view)> on_warning = {};
 };
+
+}} // namespace pali::PALI_ABI
+
+// Reads images from files and memory. The format is detected from the content, not from the file name.
+
+#include <filesystem>
+#include <span>
+
+namespace pali { inline namespace PALI_ABI {
 
 /// Reads an image file. Formats: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6) and, if their libraries were found at build time,
 /// WebP (first frame), HEIC, AVIF and TIFF (first page). The format is detected from the content. The pixels equal those of Pillow's
@@ -934,8 +941,8 @@ namespace pali { inline namespace PALI_ABI {
  * · scale.
  *
  * Eight rows form a strip, which is read from beginning to end: group after group, and within a group four elements of row 0, four of row
- * 1, ... of row 7, then the next four of each. So a 32-byte register holds four elements of each row, which are multiplied by four
- * elements of a token, and its lanes are rows, which are never summed with each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
+ * 1, ... of row 7, then the next four of each. So each 32-bit lane of a 32-byte register holds four elements of one row. They are
+ * multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
  * code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last 16.
  * Scales have the same order: eight for each group of a strip.
  */
@@ -944,7 +951,8 @@ struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< bits of a code
     /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
-    static constexpr std::size_t group = Bits == 4 ? 32 : 64; // the file format and every kernel for bytes depend on it: kernels assert it
+    static constexpr std::size_t group =
+        Bits == 4 ? 32 : 64; // the file format and all int8 and int4 kernels depend on it; the kernels static_assert it
     /// Rows of a strip; the count is a multiple.
     static constexpr std::size_t strip = 8;
     /// Bytes of one group in all rows of a strip.
@@ -1323,7 +1331,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     double out = static_cast<double>(value);
 #ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
-#else // libc++ 19 reads no floating-point numbers; a stream, unlike strtod(), ignores the locale when told to
+#else // libc++ 19 reads no floating-point numbers; a stream can be imbued with the classic locale, unlike strtod()
     std::istringstream stream(text);
     stream.imbue(std::locale::classic());
     stream >> out;
@@ -2408,8 +2416,9 @@ struct model_bodies {
 template <model_config Config = dynamic, weight_storage Weights = bf16>
 class model {
     static_assert(model_bodies<Config, Weights>::available,
-                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it, name it in the CMake variable "
-                  "PALI_VARIANTS, or link pali::pali instead of pali::compiled");
+                  "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
+                  "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
+                  "pali::compiled");
     static_assert(can_store<Config, Weights>,
                   "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
                   "columns: use bf16 or f32");
@@ -4428,7 +4437,7 @@ public:
     /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// Releases at its end what is taken from `owner` from here on. Frames must end in reverse order.
+        /// Memory taken from `owner` after this point is released when the frame ends. Frames must end in reverse order.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;
@@ -6837,7 +6846,7 @@ struct entry_points {
     /// Pointer to quantize_strip() for one width of codes.
     using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
-    /// See kernels/usable.hpp: the extensions that these kernels use, without those that failed their self-check.
+    /// See kernels/self_checks.hpp: the extensions that these kernels use, without those that failed their self-check.
     const arch::features& (*usable)();
     /// @{
     /// See kernels/product/product.hpp.
@@ -13470,17 +13479,17 @@ PALI_INLINE int png_orientation(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
-// differ by over 16 levels.
+// Chroma of AVIF and HEIC as Pillow shows it. libheif repeats subsampled chroma; libavif, and therefore Pillow, interpolates it. At edges
+// the results differ by more than 16 levels.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Which of columns and rows of chroma are halved: 4:2:0 both, 4:2:2 columns.
+/// Which dimensions of the chroma planes are halved: both for 4:2:0, columns for 4:2:2.
 struct chroma_subsampling {
     bool columns = false, rows = false;
 };
 
-/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+/// Subsampling of an AVIF, from its first codec configuration (av1C) that is not monochrome; libheif has no function for this.
 PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
     const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
     for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
@@ -13490,7 +13499,7 @@ PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
     return {};
 }
 
-/// By the first codec configuration (hvcC) with colours, likewise.
+/// Subsampling of a HEIC, from its first codec configuration (hvcC) that is not monochrome.
 PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
     const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
     for (std::size_t at = bytes.find("hvcC"); at != bytes.npos && bytes.size() - at >= 21; at = bytes.find("hvcC", at + 4))
@@ -13498,13 +13507,13 @@ PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
     return {};
 }
 
-/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
-/// (Kr, Kb).
+/// Replaces repeated chroma (for pairs of columns, rows or both) by interpolated chroma. `red` and `blue` are the luma coefficients Kr and
+/// Kb.
 class chroma_interpolation {
 public:
     chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
 
-    /// Of an image whose first pixel is the first of a pair.
+    /// `image` starts at a pair: its first pixel is the first of a chroma block.
     void apply(chroma_subsampling halved) {
         const axis across{halved.columns}, down{halved.rows};
         const std::size_t columns = across.block(m_image.width - 1) + 1, rows = down.block(m_image.height - 1) + 1;
@@ -13514,7 +13523,7 @@ public:
             for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t at = down.block(y) * columns + across.block(x);
                 const chroma c = chroma_of(m_image.at(x, y));
-                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // what was clipped to 0 or 255 has lost its chroma
+                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // a value clipped to 0 or 255 has lost its chroma
                 blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
                 weights[at] += weight;
             }
@@ -13542,7 +13551,7 @@ private:
         bool halved = false;
 
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? at / 2 : at; }
-        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        /// The neighboring block across the nearer edge; a chroma sample is at the center of its block.
         [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
             if (!halved) return at;
             const std::size_t own = block(at);
@@ -13561,9 +13570,9 @@ private:
     [[nodiscard]] static bool is_clipped(const std::uint8_t* p) noexcept {
         return is_clipped(p[0]) || is_clipped(p[1]) || is_clipped(p[2]);
     }
-    /// The part of chroma that is taken from Y for green.
+    /// The chroma term that is subtracted from luma to get green.
     [[nodiscard]] float green_of(chroma c) const noexcept { return (m_red * c.red + m_blue * c.blue) / (1 - m_red - m_blue); }
-    /// Where a component was clipped: by the chroma of its block and one that was not.
+    /// Luma of a pixel. If a component was clipped, luma follows from the average chroma of the block and an unclipped component.
     [[nodiscard]] float luma_of(const std::uint8_t* p, chroma own) const noexcept {
         if (!is_clipped(p)) return luma(p);
         if (!is_clipped(p[1])) return static_cast<float>(p[1]) + green_of(own);
@@ -13980,13 +13989,14 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #if PALI_WITH_HEIF
 
-// irot, imir and clap of a HEIC or AVIF. libheif applies them to the planes of YCbCr. Where that splits a 2 x 2 block of subsampled chroma
-// (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel; pali then applies them after the conversion to
-// RGB. libheif has calls that name them from 1.16 on, Debian 12 has 1.15: they are read from the boxes.
+// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. If
+// that splits a 2 x 2 block of subsampled chroma (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel;
+// pali then applies them after the conversion to RGB. libheif can list the transformations since 1.16, but Debian 12 has 1.15, so they are
+// parsed from the boxes.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Big-endian bytes of a HEIF file, taken from the front; 0 or nothing where they end.
+/// Big-endian reader of the bytes of a HEIF file. At the end it returns 0 or an empty result.
 struct heif_bytes {
     std::string_view left;
 
@@ -13999,7 +14009,7 @@ struct heif_bytes {
         }
         return value;
     }
-    /// The next box: its type and content; an empty type where none is left.
+    /// Type and content of the next box; the type is empty if there is none.
     std::pair<std::string_view, heif_bytes> box() {
         const std::string_view whole = left;
         std::uint64_t size = number(4);
@@ -14012,7 +14022,7 @@ struct heif_bytes {
         left = whole.substr(static_cast<std::size_t>(size));
         return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
     }
-    /// The content of the first box of this type; empty where there is none.
+    /// Content of the first box of this type; empty if there is none.
     [[nodiscard]] heif_bytes find(std::string_view type) const {
         heif_bytes boxes = *this;
         while (true)
@@ -14020,7 +14030,7 @@ struct heif_bytes {
     }
 };
 
-/// One transformation: an orientation of EXIF, or the clean aperture (clap) to crop to.
+/// One transformation: an orientation, as EXIF numbers it, or a crop to the clean aperture (clap).
 struct heif_transformation {
     struct side {
         double length = 0, offset = 0;
@@ -14073,7 +14083,8 @@ PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const sou
     return made;
 }
 
-/// What a crop keeps of a side of `length` pixels: the first, and how many (0: it lies outside); rounded as by libheif.
+/// Returns the first pixel and the number of pixels that a crop keeps of a side of `length` pixels; 0 pixels if the crop is outside the
+/// image. Rounds like libheif.
 PALI_INLINE std::pair<std::size_t, std::size_t> heif_kept(const heif_transformation::side& side, std::size_t length, bool across) {
     const double exact = side.offset + (static_cast<double>(length) - 1) / 2 - (side.length - 1) / 2,
                  start = std::floor(across ? exact : exact + 0.5);
@@ -14082,8 +14093,8 @@ PALI_INLINE std::pair<std::size_t, std::size_t> heif_kept(const heif_transformat
     return {static_cast<std::size_t>(first), static_cast<std::size_t>(last - first) + 1};
 }
 
-/// Whether this transformation of an image of width x height pixels splits blocks of subsampled chroma, or makes pairs of rows of pairs of
-/// columns.
+/// Whether this transformation of a width x height image splits blocks of subsampled chroma or, by a rotation by 90 degrees, turns
+/// horizontal chroma pairs (4:2:2) into vertical ones.
 PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling halved, std::size_t width, std::size_t height) {
     const bool odd_width = width % 2 != 0, odd_height = height % 2 != 0;
     if (t.is_crop)
@@ -14104,7 +14115,7 @@ PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling 
     }
 }
 
-/// Whether any of them does, for an image that is stored with width x height pixels.
+/// Whether any of the transformations does so, for an image stored with width x height pixels.
 PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
                               std::size_t height) {
     for (const heif_transformation& t : all) {
@@ -14124,8 +14135,8 @@ PALI_INLINE image transformed(image image, const heif_transformation& t) {
     return made;
 }
 
-/// The image after all of them; empty where a crop lies outside of it. `interpolate` is called before the first that splits chroma: libheif
-/// from 1.19 on, and so pillow_heif, interpolates chroma there, and repeats it elsewhere.
+/// Applies all transformations. Returns an empty image if a crop is outside. Calls `interpolate` before the first transformation that
+/// splits chroma: there libheif 1.19 and later, and therefore pillow_heif, interpolate chroma; elsewhere they repeat it.
 template <class Interpolate>
 image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
     bool is_subsampled = true;
@@ -14200,7 +14211,7 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+/// Interpolates chroma with the matrix coefficients of the container; with BT.601 if there are none or if libavif does not support them.
 PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);

@@ -6,7 +6,7 @@
 
 #include "parts.ipp"
 
-#include <pali/config/released.hpp>
+#include <pali/config/paligemma_config.hpp>
 
 #include <algorithm>
 #include <span>

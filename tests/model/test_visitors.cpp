@@ -1,7 +1,7 @@
 // Visitors of a model's tensors: one that counts, and the one that writes a checkpoint.
 #include "parts.ipp"
 
-#include <pali/config/released.hpp>
+#include <pali/config/paligemma_config.hpp>
 #include <pali/model/quantize_checkpoint.hpp>
 #include <pali/model/write_checkpoint.hpp>
 

@@ -1,6 +1,6 @@
 // Calls that a variant cannot serve with any checkpoint. Each is compiled by itself, named by a macro, and must be refused; without a macro
 // the source compiles.
-#include <pali/config/released.hpp>
+#include <pali/config/paligemma_config.hpp>
 #include <pali/model.hpp>
 #include <pali/model/memory_of.hpp>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/config/dynamic.hpp>
-#include <pali/config/released.hpp>
+#include <pali/config/paligemma_config.hpp>
 #include <pali/config/shapes_demo.hpp>
 #include <pali/core/error.hpp>
 

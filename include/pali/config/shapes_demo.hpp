@@ -1,7 +1,7 @@
 // Configuration of the embedded demonstration model: a tiny PaliGemma 2 that names colored shapes.
 #pragma once
 
-#include <pali/config/released.hpp>
+#include <pali/config/paligemma_config.hpp>
 
 namespace pali { inline namespace PALI_ABI {
 

@@ -24,7 +24,7 @@ public:
     /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// Releases at its end what is taken from `owner` from here on. Frames must end in reverse order.
+        /// Memory taken from `owner` after this point is released when the frame ends. Frames must end in reverse order.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;

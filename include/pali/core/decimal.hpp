@@ -28,7 +28,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     double out = static_cast<double>(value);
 #ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
-#else // libc++ 19 reads no floating-point numbers; a stream, unlike strtod(), ignores the locale when told to
+#else // libc++ 19 reads no floating-point numbers; a stream can be imbued with the classic locale, unlike strtod()
     std::istringstream stream(text);
     stream.imbue(std::locale::classic());
     stream >> out;

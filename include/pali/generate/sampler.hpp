@@ -3,7 +3,7 @@
 
 #include <pali/core/error.hpp>
 #include <pali/generate/log_softmax.hpp>
-#include <pali/generate/processors.hpp>
+#include <pali/generate/logits_processors.hpp>
 #include <pali/generate/random.hpp>
 #include <pali/generate/sampling_options.hpp>
 

@@ -2,23 +2,14 @@
 #pragma once
 
 #include <pali/image/image.hpp>
+#include <pali/image/read_options.hpp>
 
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <span>
 #include <string_view>
 
 namespace pali { inline namespace PALI_ABI {
-
-/// Options and limits for reading an image. The limits are checked against the image header, before pixel memory is allocated.
-struct read_options {
-    bool keep_exif_orientation = false; ///< keeps JPEG, PNG and WebP as stored instead of applying the orientation in their metadata
-    std::size_t max_side = 65500;       ///< in pixels; the largest side a JPEG can have
-    std::size_t max_pixels = 178956970; ///< in pixels; where Pillow warns of a decompression bomb
-    /// Called with one sentence if the image was read but may not look as intended (16-bit gray clipped to white). May be empty.
-    std::function<void(std::string_view)> on_warning = {};
-};
 
 /// Reads an image file. Formats: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6) and, if their libraries were found at build time,
 /// WebP (first frame), HEIC, AVIF and TIFF (first page). The format is detected from the content. The pixels equal those of Pillow's

@@ -7,7 +7,7 @@
 #include <pali/core/arena.hpp>
 #include <pali/core/bfloat16.hpp>
 #include <pali/core/pass.hpp>
-#include <pali/core/quantized.hpp>
+#include <pali/core/quantized_rows.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/core/thread_pool.hpp>
 #include <pali/kernels/attention/attention_shape.hpp>
@@ -38,7 +38,7 @@ struct entry_points {
     /// Pointer to quantize_strip() for one width of codes.
     using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
-    /// See kernels/usable.hpp: the extensions that these kernels use, without those that failed their self-check.
+    /// See kernels/self_checks.hpp: the extensions that these kernels use, without those that failed their self-check.
     const arch::features& (*usable)();
     /// @{
     /// See kernels/product/product.hpp.

@@ -11,7 +11,7 @@
 #include <pali/kernels/pointwise/softmax.hpp>
 #include <pali/kernels/product/product.hpp>
 #include <pali/kernels/product/quantize_strip.hpp>
-#include <pali/kernels/usable.hpp>
+#include <pali/kernels/self_checks.hpp>
 
 #include <cstddef>
 

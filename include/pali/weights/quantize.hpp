@@ -1,7 +1,7 @@
 // Quantization of a stored matrix to 8 or 4 bits.
 #pragma once
 
-#include <pali/core/quantized.hpp>
+#include <pali/core/quantized_rows.hpp>
 #include <pali/core/thread_pool.hpp>
 #include <pali/files/tensor_table.hpp>
 #include <pali/kernels/entry_points.hpp>

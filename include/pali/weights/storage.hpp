@@ -1,7 +1,7 @@
 // Storage types: the element type of a model's matrices in memory.
 #pragma once
 
-#include <pali/core/quantized.hpp>
+#include <pali/core/quantized_rows.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/files/dtype.hpp>
 

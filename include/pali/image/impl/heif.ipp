@@ -6,7 +6,7 @@
 
 #if PALI_WITH_HEIF
 
-#  include <pali/image/impl/avif_chroma.ipp>
+#  include <pali/image/impl/heif_chroma.ipp>
 #  include <pali/image/impl/heif_transformations.ipp>
 #  include <pali/image/impl/source.ipp>
 
@@ -68,7 +68,7 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// With the matrix that the container names; without one, and with those that libavif does not know either, BT.601.
+/// Interpolates chroma with the matrix coefficients of the container; with BT.601 if there are none or if libavif does not support them.
 PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);

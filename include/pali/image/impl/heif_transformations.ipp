@@ -1,10 +1,11 @@
-// irot, imir and clap of a HEIC or AVIF. libheif applies them to the planes of YCbCr. Where that splits a 2 x 2 block of subsampled chroma
-// (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel; pali then applies them after the conversion to
-// RGB. libheif has calls that name them from 1.16 on, Debian 12 has 1.15: they are read from the boxes.
+// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. If
+// that splits a 2 x 2 block of subsampled chroma (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel;
+// pali then applies them after the conversion to RGB. libheif can list the transformations since 1.16, but Debian 12 has 1.15, so they are
+// parsed from the boxes.
 #pragma once
 
-#include <pali/image/impl/avif_chroma.ipp>
 #include <pali/image/impl/exif.ipp>
+#include <pali/image/impl/heif_chroma.ipp>
 #include <pali/image/impl/source.ipp>
 
 #include <algorithm>
@@ -18,7 +19,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Big-endian bytes of a HEIF file, taken from the front; 0 or nothing where they end.
+/// Big-endian reader of the bytes of a HEIF file. At the end it returns 0 or an empty result.
 struct heif_bytes {
     std::string_view left;
 
@@ -31,7 +32,7 @@ struct heif_bytes {
         }
         return value;
     }
-    /// The next box: its type and content; an empty type where none is left.
+    /// Type and content of the next box; the type is empty if there is none.
     std::pair<std::string_view, heif_bytes> box() {
         const std::string_view whole = left;
         std::uint64_t size = number(4);
@@ -44,7 +45,7 @@ struct heif_bytes {
         left = whole.substr(static_cast<std::size_t>(size));
         return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
     }
-    /// The content of the first box of this type; empty where there is none.
+    /// Content of the first box of this type; empty if there is none.
     [[nodiscard]] heif_bytes find(std::string_view type) const {
         heif_bytes boxes = *this;
         while (true)
@@ -52,7 +53,7 @@ struct heif_bytes {
     }
 };
 
-/// One transformation: an orientation of EXIF, or the clean aperture (clap) to crop to.
+/// One transformation: an orientation, as EXIF numbers it, or a crop to the clean aperture (clap).
 struct heif_transformation {
     struct side {
         double length = 0, offset = 0;
@@ -105,7 +106,8 @@ PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const sou
     return made;
 }
 
-/// What a crop keeps of a side of `length` pixels: the first, and how many (0: it lies outside); rounded as by libheif.
+/// Returns the first pixel and the number of pixels that a crop keeps of a side of `length` pixels; 0 pixels if the crop is outside the
+/// image. Rounds like libheif.
 PALI_INLINE std::pair<std::size_t, std::size_t> heif_kept(const heif_transformation::side& side, std::size_t length, bool across) {
     const double exact = side.offset + (static_cast<double>(length) - 1) / 2 - (side.length - 1) / 2,
                  start = std::floor(across ? exact : exact + 0.5);
@@ -114,8 +116,8 @@ PALI_INLINE std::pair<std::size_t, std::size_t> heif_kept(const heif_transformat
     return {static_cast<std::size_t>(first), static_cast<std::size_t>(last - first) + 1};
 }
 
-/// Whether this transformation of an image of width x height pixels splits blocks of subsampled chroma, or makes pairs of rows of pairs of
-/// columns.
+/// Whether this transformation of a width x height image splits blocks of subsampled chroma or, by a rotation by 90 degrees, turns
+/// horizontal chroma pairs (4:2:2) into vertical ones.
 PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling halved, std::size_t width, std::size_t height) {
     const bool odd_width = width % 2 != 0, odd_height = height % 2 != 0;
     if (t.is_crop)
@@ -136,7 +138,7 @@ PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling 
     }
 }
 
-/// Whether any of them does, for an image that is stored with width x height pixels.
+/// Whether any of the transformations does so, for an image stored with width x height pixels.
 PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
                               std::size_t height) {
     for (const heif_transformation& t : all) {
@@ -156,8 +158,8 @@ PALI_INLINE image transformed(image image, const heif_transformation& t) {
     return made;
 }
 
-/// The image after all of them; empty where a crop lies outside of it. `interpolate` is called before the first that splits chroma: libheif
-/// from 1.19 on, and so pillow_heif, interpolates chroma there, and repeats it elsewhere.
+/// Applies all transformations. Returns an empty image if a crop is outside. Calls `interpolate` before the first transformation that
+/// splits chroma: there libheif 1.19 and later, and therefore pillow_heif, interpolate chroma; elsewhere they repeat it.
 template <class Interpolate>
 image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
     bool is_subsampled = true;

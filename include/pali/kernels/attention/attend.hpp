@@ -6,7 +6,7 @@
 #include <pali/kernels/attention/loop_keys.hpp>
 #include <pali/kernels/attention/rows_bf16_avx512.hpp>
 #include <pali/kernels/attention/rows_tiles.hpp>
-#include <pali/kernels/usable.hpp>
+#include <pali/kernels/self_checks.hpp>
 
 #include <concepts>
 

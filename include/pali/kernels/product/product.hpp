@@ -7,7 +7,7 @@
 #include <pali/kernels/product/dot_bytes_avx512.hpp>
 #include <pali/kernels/product/loop_bytes.hpp>
 #include <pali/kernels/product/loop_tiles.hpp>
-#include <pali/kernels/usable.hpp>
+#include <pali/kernels/self_checks.hpp>
 
 #include <concepts>
 #include <cstddef>

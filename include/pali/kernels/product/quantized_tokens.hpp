@@ -3,7 +3,7 @@
 
 #include <pali/arch/simd.hpp>
 #include <pali/core/arena.hpp>
-#include <pali/core/quantized.hpp>
+#include <pali/core/quantized_rows.hpp>
 
 #include <algorithm>
 #include <cmath>

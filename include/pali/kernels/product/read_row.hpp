@@ -2,7 +2,7 @@
 #pragma once
 
 #include <pali/arch/level.hpp>
-#include <pali/core/quantized.hpp>
+#include <pali/core/quantized_rows.hpp>
 #include <pali/core/rows.hpp>
 
 #include <cstddef>

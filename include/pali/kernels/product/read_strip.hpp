@@ -3,7 +3,7 @@
 
 #include <pali/arch/simd.hpp>
 #include <pali/core/bfloat16.hpp>
-#include <pali/core/quantized.hpp>
+#include <pali/core/quantized_rows.hpp>
 #include <pali/core/rows.hpp>
 #include <pali/kernels/eight_floats.hpp>
 

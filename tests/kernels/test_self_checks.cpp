@@ -1,7 +1,7 @@
 // Self-tests of kernels before first use: correct kernels pass, each kind of wrong kernel is detected.
 #include "emulated_tiles.hpp"
 
-#include <pali/kernels/usable.hpp>
+#include <pali/kernels/self_checks.hpp>
 
 #include <boost/test/unit_test.hpp>
 

@@ -15,8 +15,8 @@ namespace pali { inline namespace PALI_ABI {
  * · scale.
  *
  * Eight rows form a strip, which is read from beginning to end: group after group, and within a group four elements of row 0, four of row
- * 1, ... of row 7, then the next four of each. So a 32-byte register holds four elements of each row, which are multiplied by four
- * elements of a token, and its lanes are rows, which are never summed with each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
+ * 1, ... of row 7, then the next four of each. So each 32-bit lane of a 32-byte register holds four elements of one row. They are
+ * multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
  * code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last 16.
  * Scales have the same order: eight for each group of a strip.
  */
@@ -25,7 +25,8 @@ struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< bits of a code
     /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
-    static constexpr std::size_t group = Bits == 4 ? 32 : 64; // the file format and every kernel for bytes depend on it: kernels assert it
+    static constexpr std::size_t group =
+        Bits == 4 ? 32 : 64; // the file format and all int8 and int4 kernels depend on it; the kernels static_assert it
     /// Rows of a strip; the count is a multiple.
     static constexpr std::size_t strip = 8;
     /// Bytes of one group in all rows of a strip.

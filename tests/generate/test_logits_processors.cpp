@@ -1,5 +1,5 @@
 #include <pali/generate/log_softmax.hpp>
-#include <pali/generate/processors.hpp>
+#include <pali/generate/logits_processors.hpp>
 
 #include <support/data.hpp>
 #include <support/golden.hpp>

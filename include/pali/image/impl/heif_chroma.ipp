@@ -1,5 +1,5 @@
-// Chroma of an AVIF as Pillow shows it. libheif repeats subsampled chroma where libavif, and so Pillow, interpolates it: at edges they
-// differ by over 16 levels.
+// Chroma of AVIF and HEIC as Pillow shows it. libheif repeats subsampled chroma; libavif, and therefore Pillow, interpolates it. At edges
+// the results differ by more than 16 levels.
 #pragma once
 
 #include <pali/image/impl/source.ipp>
@@ -10,12 +10,12 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Which of columns and rows of chroma are halved: 4:2:0 both, 4:2:2 columns.
+/// Which dimensions of the chroma planes are halved: both for 4:2:0, columns for 4:2:2.
 struct chroma_subsampling {
     bool columns = false, rows = false;
 };
 
-/// By the first codec configuration (av1C) with colours, for which libheif has no call.
+/// Subsampling of an AVIF, from its first codec configuration (av1C) that is not monochrome; libheif has no function for this.
 PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
     const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
     for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
@@ -25,7 +25,7 @@ PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
     return {};
 }
 
-/// By the first codec configuration (hvcC) with colours, likewise.
+/// Subsampling of a HEIC, from its first codec configuration (hvcC) that is not monochrome.
 PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
     const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
     for (std::size_t at = bytes.find("hvcC"); at != bytes.npos && bytes.size() - at >= 21; at = bytes.find("hvcC", at + 4))
@@ -33,13 +33,13 @@ PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
     return {};
 }
 
-/// Replaces chroma that was repeated for pairs of columns, rows or both by interpolated chroma. `red` and `blue` are the weights in luma
-/// (Kr, Kb).
+/// Replaces repeated chroma (for pairs of columns, rows or both) by interpolated chroma. `red` and `blue` are the luma coefficients Kr and
+/// Kb.
 class chroma_interpolation {
 public:
     chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
 
-    /// Of an image whose first pixel is the first of a pair.
+    /// `image` starts at a pair: its first pixel is the first of a chroma block.
     void apply(chroma_subsampling halved) {
         const axis across{halved.columns}, down{halved.rows};
         const std::size_t columns = across.block(m_image.width - 1) + 1, rows = down.block(m_image.height - 1) + 1;
@@ -49,7 +49,7 @@ public:
             for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t at = down.block(y) * columns + across.block(x);
                 const chroma c = chroma_of(m_image.at(x, y));
-                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // what was clipped to 0 or 255 has lost its chroma
+                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // a value clipped to 0 or 255 has lost its chroma
                 blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
                 weights[at] += weight;
             }
@@ -77,7 +77,7 @@ private:
         bool halved = false;
 
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? at / 2 : at; }
-        /// The block on the other side of the nearer edge: samples lie in the middle of their pairs.
+        /// The neighboring block across the nearer edge; a chroma sample is at the center of its block.
         [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
             if (!halved) return at;
             const std::size_t own = block(at);
@@ -96,9 +96,9 @@ private:
     [[nodiscard]] static bool is_clipped(const std::uint8_t* p) noexcept {
         return is_clipped(p[0]) || is_clipped(p[1]) || is_clipped(p[2]);
     }
-    /// The part of chroma that is taken from Y for green.
+    /// The chroma term that is subtracted from luma to get green.
     [[nodiscard]] float green_of(chroma c) const noexcept { return (m_red * c.red + m_blue * c.blue) / (1 - m_red - m_blue); }
-    /// Where a component was clipped: by the chroma of its block and one that was not.
+    /// Luma of a pixel. If a component was clipped, luma follows from the average chroma of the block and an unclipped component.
     [[nodiscard]] float luma_of(const std::uint8_t* p, chroma own) const noexcept {
         if (!is_clipped(p)) return luma(p);
         if (!is_clipped(p[1])) return static_cast<float>(p[1]) + green_of(own);
