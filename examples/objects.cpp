@@ -17,7 +17,7 @@ int main(int argc, char** argv) try {
         marks.push_back({.label = s.label, .where = s.box, .inside = &s.mask, .score = s.score});
         std::cout << s.label << ' ' << s.score << ' ' << s.box << ' ' << s.mask.area() << " pixels\n";
     }
-    if (found.skipped > 0) std::cout << found.skipped << " parts of the answer were no object\n";
+    if (found.skipped > 0) std::cout << found.skipped << " malformed objects skipped\n";
     pali::write_png("objects.png", pali::draw(image, marks));
 } catch (const pali::error& e) {
     std::cerr << e.what() << '\n';
