@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finished_leaves_nothing) {
         pali::safetensors_writer out(path, {{"a", {pali::dtype::f32, {3}}}, {"b", {pali::dtype::f32, {2}}}});
         out.append("a", bytes);
         BOOST_CHECK_EXCEPTION(out.append("a", bytes.first(4)), pali::error,
-                              fails(errc::invalid_argument, "tensor 'a' has 4 bytes more than its shape needs needs"));
+                              fails(errc::invalid_argument, "tensor 'a' has 4 bytes more than its shape needs"));
         BOOST_CHECK_EXCEPTION(out.append("c", bytes), pali::error, fails(errc::invalid_argument, "tensor 'c' is not in the header"));
         out.append("b", bytes.first(4));
         BOOST_CHECK_EXCEPTION(out.finish(), pali::error,
