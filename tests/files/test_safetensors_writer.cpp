@@ -99,7 +99,8 @@ BOOST_AUTO_TEST_CASE(nothing_malformed_is_written) {
                           fails(errc::cannot_write, "absent"));
     BOOST_TEST(std::filesystem::is_empty(folder.path()));
     std::filesystem::create_directories(path / "in the way");
-    BOOST_CHECK_EXCEPTION(write("a", floats(a, {3})), pali::error, fails(errc::cannot_write, "cannot be replaced"));
+    BOOST_CHECK_EXCEPTION(write("a", floats(a, {3})), pali::error,
+                          fails(errc::cannot_write, "is a folder, but a file must be written here"));
     BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
 

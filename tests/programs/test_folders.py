@@ -273,7 +273,7 @@ class folders(with_checkpoint):
 
     def test_one_of_two_models_is_saved_alone(self):
         folder = self.write("two", {prefix + name: t for prefix in ("student.", "teacher.") for name, t in read_tensors().items()})
-        self.refused("generate", "--model", folder, says=["several decoders, with the prefixes 'student.', 'teacher.': save one model only"])
+        self.refused("generate", "--model", folder, says=["several decoders, with the prefixes 'student.', 'teacher.'; save one model only"])
 
     def test_shards_without_an_index(self):
         tensors = list(read_tensors().items())

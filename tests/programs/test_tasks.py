@@ -195,7 +195,7 @@ class many_images(with_folder):
         self.assertEqual(deep.stderr, f"pali: {folder}: 3 images; skipped 2 other files and 1 macOS metadata file (._*)\n")
         none = run("caption", "--image", folder / "more")
         self.assertEqual(none.returncode, 1)
-        self.assertIn("without images; it has 1 subfolder (--recursive", none.stderr)
+        self.assertIn("without images; it contains 1 subfolder (--recursive", none.stderr)
 
     def test_what_a_folder_has_besides_readable_images_is_called_what_it_is(self):
         folder = self.images(1)

@@ -304,7 +304,7 @@ BOOST_AUTO_TEST_CASE(two_prefixes_are_two_models) {
     BOOST_TEST(problems(b) ==
                "[pali.301] folder: no tensor has an expected name. Found: 'student.language_model.model.norm.weight', "
                "'teacher.language_model.model.norm.weight'; expected: names that begin with "
-               "'language_model.'. The file has several decoders, with the prefixes 'student.', 'teacher.': save one model only. the hint");
+               "'language_model.'. The file has several decoders, with the prefixes 'student.', 'teacher.'; save one model only. the hint");
     with_draft.floats("language_model.model.norm.weight", {1}, {0}).floats("draft.language_model.model.norm.weight", {1}, {0});
     BOOST_TEST(pali::tensor_names(with_draft.table).published("language_model.model.norm.weight") == "language_model.model.norm.weight");
     BOOST_TEST(pali::tensor_names(with_draft.table).published("draft.language_model.model.norm.weight") ==
