@@ -69,14 +69,14 @@ CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, c
 void model_options::add_to(CLI::App& command) {
     command
         .add_option("-m,--model", folder,
-                    "Folder of the model: config.json, *.safetensors, tokenizer.model or tokenizer.json. Without: the embedded model")
+                    "Folder of the model: config.json, *.safetensors, tokenizer.model or tokenizer.json. Default: the embedded model")
         ->type_name("DIR");
     std::vector<std::string> names{"dynamic"};
     for (const auto& name : pali::variant_names()) names.emplace_back(name);
-    command.add_option("--variant", variant, "Compiled type to run it with, or dynamic; without: what config.json fits")
+    command.add_option("--variant", variant, "Compiled type to run the model with, or dynamic. Default: the type that config.json fits")
         ->check(CLI::IsMember(names, [](std::string name) { return std::replace(name.begin(), name.end(), '_', '-'), name; }))
         ->type_name("NAME");
-    command.add_option("--weights", weights, "Weights held in memory; without: int8 or int4 where the folder holds those, else bf16")
+    command.add_option("--weights", weights, "Type of the weights in memory. Default: int8 or int4 if the folder has them, else bf16")
         ->check(CLI::IsMember({"f32", "bf16", "int8", "int4"}))
         ->type_name("TYPE");
     command.add_option("--residency", residency, "mapped: starts at once, shares memory; resident: copied, decodes faster")
@@ -85,11 +85,9 @@ void model_options::add_to(CLI::App& command) {
         ->capture_default_str();
     command.add_flag("--strict", strict,
                      "Refuse a folder with tensors that the model does not use, or an index that differs from its shards");
-    add_number(command, "--threads", threads, std::size_t{0}, std::size_t{1024}, "Threads; 0: as many as the machine has");
-    command.add_flag("--pin-threads", pin_threads, "Keep each thread but the first on a processor of its own");
-    command
-        .add_option("--kv-cache", kv_cache,
-                    "Numbers that keys and values of earlier tokens are kept in; bf16: half the memory, and less to read a token")
+    add_number(command, "--threads", threads, std::size_t{0}, std::size_t{1024}, "Number of threads; 0: one per processor");
+    command.add_flag("--pin-threads", pin_threads, "Pin each worker thread to its own processor");
+    command.add_option("--kv-cache", kv_cache, "Type of the KV cache; bf16 halves its memory and the bytes read per token")
         ->check(CLI::IsMember({"f32", "bf16"}))
         ->type_name("TYPE")
         ->capture_default_str();
@@ -113,7 +111,7 @@ model_choice model_options::choice(const pali::progress_callback& on_progress) c
 void image_options::add_to(CLI::App& command) {
     constexpr std::size_t most_pixels = std::size_t{1} << 40;
     command.add_flag("--keep-exif-orientation", keep_exif_orientation,
-                     "Leave images as stored; without: turned upright as their EXIF data says");
+                     "Leave images as stored instead of rotating them upright according to their EXIF data");
     add_count(command, "--max-side", max_side, 1, "Refuse images with a longer side, in pixels");
     add_number(command, "--max-pixels", max_pixels, std::size_t{1}, most_pixels, "Refuse images with more pixels");
 }
@@ -156,16 +154,13 @@ const pali::generate_options& answer_options::options() const {
 }
 
 void format_options::add_to(CLI::App& command) {
-    command
-        .add_option("--format", formats,
-                    "Besides results.jsonl in --out: coco, yolo, labelme; several with commas between, or by repeating the option")
+    command.add_option("--format", formats, "Formats in addition to results.jsonl: coco, yolo, labelme; comma-separated or repeated")
         ->delimiter(',')
         ->check(CLI::IsMember({"json", "coco", "yolo", "labelme"}))
         ->type_name("FORMAT");
     command
-        .add_option(
-            "--coco-masks", coco_masks,
-            "Masks in coco.json: auto (a polygon for each region; run lengths for masks with holes), polygons, or rle (run lengths)")
+        .add_option("--coco-masks", coco_masks,
+                    "Masks in coco.json: auto (one polygon per region; RLE for masks with holes), polygons, or rle")
         ->check(CLI::IsMember({"auto", "polygons", "rle"}))
         ->type_name("FORM")
         ->capture_default_str();
