@@ -55,9 +55,9 @@ BOOST_AUTO_TEST_SUITE(tile_scratch, *boost::unit_test::precondition(pali::test::
 
 // All above 1 MiB, the least that an arena allocates.
 BOOST_AUTO_TEST_CASE(of_products_is_as_calculated) {
-    for (const std::size_t threads : {1, 3, 8})
-        for (const std::size_t tokens : {100, 530})
-            for (const std::size_t width : {588, 2304}) {
+    for (const std::size_t threads : {1u, 3u, 8u})
+        for (const std::size_t tokens : {100u, 530u})
+            for (const std::size_t width : {588u, 2304u}) {
                 auto calculated = with_tiles(threads);
                 calculated.product<pali::bf16>(tokens, width, {130, 65}, pali::pass::prefill);
                 BOOST_TEST(calculated.bytes() == product(tokens, width, 130, threads));
@@ -65,8 +65,8 @@ BOOST_AUTO_TEST_CASE(of_products_is_as_calculated) {
 }
 
 BOOST_AUTO_TEST_CASE(of_attention_is_as_calculated) {
-    for (const std::size_t threads : {4, 40}) // with many threads, keys are shared in parts
-        for (const std::size_t tokens : {264, 600}) {
+    for (const std::size_t threads : {4u, 40u}) // with many threads, keys are shared in parts
+        for (const std::size_t tokens : {264u, 600u}) {
             auto calculated = with_tiles(threads);
             calculated.attend<bfloat16>({.heads = 8, .kv_heads = 4, .head_dim = 256}, tokens, tokens, pali::pass::prefill);
             BOOST_TEST(calculated.bytes() == attention(8, 4, 256, tokens, threads));
