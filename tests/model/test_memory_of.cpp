@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_SUITE(memory)
 
 BOOST_DATA_TEST_CASE(of_a_tiny_checkpoint, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
-    for (const std::size_t threads : {1, 2, 5}) {
+    for (const std::size_t threads : {1u, 2u, 5u}) {
         check_checkpoint<pali::f32>(tiny.folder(), pali::kv_type::f32, threads, name);
         check_checkpoint<pali::bf16>(tiny.folder(), pali::kv_type::bf16, threads, name);
     }
