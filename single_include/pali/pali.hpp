@@ -2716,11 +2716,11 @@ namespace pali { inline namespace PALI_ABI {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
-    std::size_t lanes = 16;              ///< floats of a register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
-    bool bytes = true;                   ///< products of bytes for int8 and int4: AVX2 and later
-    bool avx512_bf16 = false;            ///< products of bfloat16 by AVX512-BF16
-    bool amx = false;                    ///< products of bfloat16 by AMX
-    std::size_t first_cache = 32 * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
+    std::size_t lanes = 16;                           ///< floats of a register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
+    bool bytes = true;                                ///< products of bytes for int8 and int4: AVX2 and later
+    bool avx512_bf16 = false;                         ///< products of bfloat16 by AVX512-BF16
+    bool amx = false;                                 ///< products of bfloat16 by AMX
+    std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
 
 namespace memory_detail {
@@ -2912,7 +2912,7 @@ private:
     }
     /// loop_tiles().
     constexpr void tiles(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs) {
-        constexpr std::size_t tile = 16 * 16;
+        constexpr std::size_t tile = std::size_t{16} * 16;
         const std::size_t steps = parts_of(width, 32), token_tiles = parts_of(tokens, 16);
         m_arena.take(token_tiles * steps * tile);
         for (const std::size_t n : outputs) {
