@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Tests how the program opens model folders found in practice.   usage: test_folders.py PALI [-k NAME]"""
+import os
 import ast
 import json
 import pathlib
@@ -15,7 +16,7 @@ from test_pali import CAPTION, SHAPES, run
 from test_tasks import with_folder
 
 if __name__ == "__main__":
-    test_pali.PALI = sys.argv.pop(1)
+    test_pali.PALI = os.path.abspath(sys.argv.pop(1))
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "12" * 32 + "\nsize 4948721472\n"
 EMBEDDING = "language_model.model.embed_tokens.weight"

@@ -20,7 +20,7 @@ from test_pali import run
 from test_tasks import SCENES, with_folder
 
 if __name__ == "__main__":
-    test_pali.PALI = sys.argv.pop(1)
+    test_pali.PALI = os.path.abspath(sys.argv.pop(1))
 LEASE = 3  # seconds; the default of a minute would slow the tests down
 INTERRUPTED_RUNS = int(os.environ.get("PALI_TEST_INTERRUPTED_RUNS", 12))  # for each of three signals
 

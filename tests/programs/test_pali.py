@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHAPES = ROOT / "examples" / "models" / "shapes"
 IMAGES = SHAPES / "images"
 CAPTION = "a red cross and a yellow ring on a teal background"  # transformers' greedy answer in float32
-PALI = sys.argv.pop(1) if __name__ == "__main__" else "pali"
+PALI = os.path.abspath(sys.argv.pop(1)) if __name__ == "__main__" else "pali"
 
 
 def run(*words, stdin="", **more):

@@ -20,7 +20,7 @@ import test_pali
 from test_pali import IMAGES, ROOT, SHAPES, run
 
 if __name__ == "__main__":
-    test_pali.PALI = sys.argv.pop(1)
+    test_pali.PALI = os.path.abspath(sys.argv.pop(1))
 SCENES = ROOT / "tests" / "data" / "scenes"
 SAMPLE = IMAGES / "cross_and_ring.png"
 PERPLEXITY_DELTA = 5e-6  # 16 times the largest difference between transformers in float32 and in float64, as in tests/golden
