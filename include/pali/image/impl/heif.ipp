@@ -34,11 +34,8 @@ using heif_ptr = std::unique_ptr<T, heif_deleter>;
 
 /// Whether the top-level boxes of the container are complete.
 PALI_INLINE bool heif_is_whole(const source& from) {
-    const auto number = [&](std::size_t at, std::size_t bytes) {
-        std::uint64_t value = 0;
-        for (std::size_t i = 0; i < bytes; ++i) value = value << 8 | from.data()[at + i];
-        return value;
-    };
+    const std::string_view all(reinterpret_cast<const char*>(from.data()), from.size());
+    const auto number = [&](std::size_t at, std::size_t bytes) { return heif_bytes{all.substr(at)}.number(bytes); };
     for (std::size_t at = 0; at < from.size();) {
         if (from.size() - at < 16) return from.size() - at >= 8 && number(at, 4) == from.size() - at;
         std::uint64_t box = number(at, 4);
