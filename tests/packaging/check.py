@@ -60,7 +60,7 @@ def project(route, work):
 
 
 def consumer(route, work, *options):
-    """Builds the CMake project of a route. What the configuration printed."""
+    """Builds the CMake project of a route. Returns the output of the configure step."""
     text = cmake(project(route, work), work / "consumer", f"-DCMAKE_CXX_FLAGS={FLAGS}", "-DPALI_VARIANTS=dynamic:bf16", *options)
     run("cmake", "--build", work / "consumer")
     return text
@@ -72,7 +72,7 @@ def cmake_library(work, *options, **how):
 
 
 def copied(to):
-    """The tree without its tests and what was built in it."""
+    """Copies the tree without tests and build folders."""
     shutil.copytree(SOURCE, to, ignore=lambda folder, names: [name for name in names if name in (".git", ".cache", "tests") or name.startswith("build")])
     return to
 
@@ -155,7 +155,7 @@ def route_pkg_config(work):
 
 
 def route_two_files(work):
-    """pali.hpp and pali.cpp in the folder of a program, by the Makefile of docs/embedding.md: its levels, and a type of its own. Then by the CMakeLists.txt there."""
+    """Builds with the Makefile of docs/embedding.md and checks the levels and a model type of its own; then the same with the CMakeLists.txt."""
     need("make")
     if platform.machine() != "x86_64":
         print("the levels that the page names are those of x86-64")
@@ -171,7 +171,7 @@ def route_two_files(work):
     run(sys.executable, SOURCE / "tools/check_levels.py", *levels)
 
     def looks(program, level):
-        """What `program` answers with the kernels of a level, or of the highest one."""
+        """Returns the answer of `program` with the kernels of a level, or of the highest one."""
         arguments = (program, SOURCE / "examples/models/shapes", SOURCE / "examples/models/shapes/images/cross_and_ring.png")
         environment = os.environ | ({"PALI_ARCH": level} if level else {})
         done = subprocess.run([str(word) for word in arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
