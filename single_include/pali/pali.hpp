@@ -147,6 +147,14 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_ALWAYS_INLINE
 #endif
 
+/// For a function around an xtensor expression: inlines everything that it calls, so that it is one loop and no function of xtensor
+/// remains. clang inlines the calls in the function itself only.
+#if defined(__GNUC__) || defined(__clang__)
+#  define PALI_FLATTEN __attribute__((flatten))
+#else
+#  define PALI_FLATTEN
+#endif
+
 /// For functions on error paths: compiled once, not inlined, small at the call site.
 #if defined(__GNUC__) || defined(__clang__)
 #  define PALI_COLD __attribute__((cold, noinline))
@@ -2146,10 +2154,16 @@ using aligned_vector = std::vector<T, aligned_allocator<T>>;
 #if __has_include(<xtensor/containers/xtensor.hpp>)
 #  include <xtensor/containers/xadapt.hpp>
 #  include <xtensor/containers/xtensor.hpp>
+#  include <xtensor/core/xmath.hpp>
 #  include <xtensor/core/xnoalias.hpp>
+#  include <xtensor/misc/xmanipulation.hpp>
+#  include <xtensor/misc/xsort.hpp>
 #elif __has_include(<xtensor/xtensor.hpp>)
 #  include <xtensor/xadapt.hpp>
+#  include <xtensor/xmanipulation.hpp>
+#  include <xtensor/xmath.hpp>
 #  include <xtensor/xnoalias.hpp>
+#  include <xtensor/xsort.hpp>
 #  include <xtensor/xtensor.hpp>
 #else
 #  error "pali needs xtensor (Debian: libxtensor-dev)"
@@ -2173,23 +2187,16 @@ using matrix_view =
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
-/// View of contiguous memory as (count, width).
-[[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
+/// View of contiguous memory as (count, width). Static, and its callers here always inlined: the constructor has vector instructions, and
+/// translation units with different flags would share it.
+[[nodiscard]] PALI_FLATTEN static inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
     using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
 }
 
 /// View of rows [first, first + count) of x.
-[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
+[[nodiscard]] PALI_ALWAYS_INLINE inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
     return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
-}
-
-/// x += y, elementwise and in place; xtensor's operator would create a temporary and copy it.
-inline void add(matrix_view& x, const matrix_view& y) noexcept {
-    PALI_ASSERT(x.size() == y.size());
-    const float* const from = y.data();
-    float* const to = x.data();
-    for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
 }
 
 /// Returns an owning copy.
@@ -2662,8 +2669,10 @@ struct key_values {
         return values(head).at(token, number);
     }
 
-    /// Stores the key and the value of one token, head_dim elements each.
-    void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
+    /// Stores the key and the value of one token, head_dim elements each. Always inlined: it has vector instructions, and translation units
+    /// with different flags would share it.
+    PALI_ALWAYS_INLINE void put(std::size_t head, std::size_t token, std::span<const float> new_key,
+                                std::span<const float> new_value) const noexcept {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
         for (std::size_t d = 0; d < key_depth(); ++d)
@@ -2671,8 +2680,8 @@ struct key_values {
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }
-    /// Copies tokens [first, end) of one head from `other`, which must have the same head_dim.
-    void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
+    /// Copies tokens [first, end) of one head from `other`, which must have the same head_dim. Always inlined, as put() is.
+    PALI_ALWAYS_INLINE void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
         PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
         for (std::size_t begin = first, next; begin < end; begin = next) {
             next = std::min(end, (begin / keys_a_block + 1) * keys_a_block);
@@ -6791,8 +6800,9 @@ struct rope_angles {
 /// models/ppp/gemma.py _apply_rope; angles are rounded to float32 as in transformers.
 class rope_table {
 public:
-    /// Creates a table for heads of `head_dim` elements with base `theta`; it covers no position yet.
-    rope_table(std::size_t head_dim, float theta) {
+    /// Creates a table for heads of `head_dim` elements with base `theta`; it covers no position yet. Always inlined, as extend() is: they
+    /// have vector instructions, and translation units with different flags would share them.
+    PALI_ALWAYS_INLINE rope_table(std::size_t head_dim, float theta) {
         for (std::size_t i = 0; i < head_dim / 2; ++i)
             m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
     }
@@ -6801,7 +6811,7 @@ public:
     [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
 
     /// Covers positions [0, positions); computes only those not yet covered.
-    void extend(std::size_t positions) {
+    PALI_ALWAYS_INLINE void extend(std::size_t positions) {
         const std::size_t half = m_frequencies.size(), covered = this->positions();
         if (positions <= covered) return;
         m_table.resize(positions * 2 * half);
@@ -8685,12 +8695,13 @@ public:
             throw error(errc::capacity_exceeded,
                         {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
     }
-    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix.
-    void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
+    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix. Always inlined, as
+    /// kernels::key_values::put() is.
+    PALI_ALWAYS_INLINE void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
         PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
                     length <= m_capacity);
         for (std::size_t layer = 0; layer < m_layers; ++layer)
-            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
+            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) PALI_ALWAYS_INLINE {
                 for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
             });
         m_length = length;
@@ -8699,15 +8710,15 @@ public:
 
     /// Calls f with the kernels::key_values of a layer, of float or bfloat16.
     template <class F>
-    void visit(std::size_t layer, F&& f) const {
+    PALI_ALWAYS_INLINE void visit(std::size_t layer, F&& f) const {
         if (m_type == kv_type::f32) f(view<float>(layer));
         else f(view<bfloat16>(layer));
     }
-    /// Stores the key and the value, head_dim elements each, of one head and position.
-    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
-               std::span<const float> value) noexcept {
+    /// Stores the key and the value, head_dim elements each, of one head and position. Always inlined, as kernels::key_values::put() is.
+    PALI_ALWAYS_INLINE void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
+                                  std::span<const float> value) noexcept {
         PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
-        visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
+        visit(layer, [&](const auto& all) PALI_ALWAYS_INLINE { all.put(head, position, key, value); });
     }
 
 private:
@@ -8759,6 +8770,88 @@ private:
 };
 
 }} // namespace pali::PALI_ABI
+
+// Views for xtensor expressions whose instructions depend on compiler flags. Their types name the level, and so do the symbols of the
+// xtensor functions that are instantiated for them.
+
+/// Instruction sets: those that the compiler flags allow, and those that the processor has.
+namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
+
+/// Allocator whose only purpose is its name: the views below never allocate. Translation units compiled with different flags would share
+/// xtensor's functions if these took the views of core/tensor.hpp.
+template <class T>
+struct level_allocator : aligned_allocator<T> {
+    level_allocator() = default;
+    /// Converting constructor; the allocator has no state.
+    template <class U>
+    level_allocator(const level_allocator<U>&) noexcept {}
+    /// The same allocator for another type.
+    template <class U>
+    struct rebind {
+        using other = level_allocator<U>; ///< see rebind
+    };
+};
+
+/// Memory that an expression reads or writes.
+template <class T>
+using level_buffer = xt::xbuffer_adaptor<T*, xt::no_ownership, level_allocator<std::remove_const_t<T>>>;
+/// Contiguous view, row-major.
+template <class T, std::size_t Rank>
+using level_view = xt::xtensor_adaptor<level_buffer<T>, Rank, xt::layout_type::row_major>;
+/// View with a stride per dimension.
+template <class T, std::size_t Rank>
+using strided_level_view = xt::xtensor_adaptor<level_buffer<T>, Rank, xt::layout_type::dynamic>;
+
+/// View of contiguous memory with the given shape.
+template <class T, std::size_t Rank>
+[[nodiscard]] PALI_ALWAYS_INLINE inline level_view<T, Rank> view(T* data, const std::size_t (&shape)[Rank]) {
+    std::array<std::size_t, Rank> extents;
+    std::size_t size = 1;
+    for (std::size_t i = 0; i < Rank; ++i) size *= extents[i] = shape[i];
+    return level_view<T, Rank>(level_buffer<T>(data, size), extents);
+}
+/// View with the given shape; `strides` are in elements.
+template <class T, std::size_t Rank>
+[[nodiscard]] PALI_ALWAYS_INLINE inline strided_level_view<T, Rank> view(T* data, const std::size_t (&shape)[Rank],
+                                                                         const std::size_t (&strides)[Rank]) {
+    std::array<std::size_t, Rank> extents;
+    std::array<std::ptrdiff_t, Rank> steps;
+    std::size_t size = 1; // of the view; xtensor requires it, and reads by the strides
+    for (std::size_t i = 0; i < Rank; ++i) {
+        size *= extents[i] = shape[i];
+        steps[i] = static_cast<std::ptrdiff_t>(strides[i]);
+    }
+    return strided_level_view<T, Rank>(level_buffer<T>(data, size), extents, steps);
+}
+
+/// @{
+/// View of a matrix.
+[[nodiscard]] PALI_ALWAYS_INLINE inline level_view<float, 2> view(matrix_view& x) { return view(x.data(), {x.shape(0), x.shape(1)}); }
+template <class Matrix>
+[[nodiscard]] PALI_ALWAYS_INLINE inline level_view<const float, 2> view(const Matrix& x) {
+    return view(x.data(), {x.shape(0), x.shape(1)});
+}
+/// @}
+
+/// Widens the bits of a bfloat16. xtensor needs elements that it can add to a float, so expressions read the bits.
+struct widen {
+    /// Exact.
+    [[nodiscard]] float operator()(std::uint16_t bits) const noexcept { return static_cast<float>(std::bit_cast<bfloat16>(bits)); }
+};
+
+/// @{
+/// Weights as an expression of floats. Rows must be contiguous.
+[[nodiscard]] PALI_ALWAYS_INLINE inline auto floats(rows<const float> weights) {
+    PALI_ASSERT(weights.stride == weights.width);
+    return view(weights.data, {weights.count, weights.width});
+}
+[[nodiscard]] PALI_ALWAYS_INLINE inline auto floats(rows<const bfloat16> weights) {
+    PALI_ASSERT(weights.stride == weights.width);
+    return xt::make_lambda_xfunction(widen{}, view(&weights.data->bits, {weights.count, weights.width}));
+}
+/// @}
+
+}}}} // namespace pali::PALI_ABI::arch::PALI_SIMD
 
 // Progress of one call: images, prompts and tokens on one scale.
 
@@ -8946,7 +9039,9 @@ struct context {
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
     /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
-    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
+    [[nodiscard]] PALI_ALWAYS_INLINE matrix_view take(std::size_t count, std::size_t width) {
+        return view_matrix(scratch.take(count * width), count, width);
+    }
 };
 
 /// Sets the kind of the pass for the lifetime of this object, then restores the previous one.
@@ -9159,6 +9254,18 @@ struct layer_norm {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
+// Residual connection.
+
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+/// x += y, in place and without a temporary; the shapes are equal.
+PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
+    PALI_ASSERT(x.shape() == y.shape());
+    xt::noalias(arch::view(x)) += arch::view(y);
+}
+
+}}} // namespace pali::PALI_ABI::PALI_SIMD
+
 // A decoder layer: attention and gated MLP, each with its norms.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
@@ -9285,9 +9392,8 @@ struct gemma {
     void embed(std::int32_t token, float* row) const {
         if (token < 0 || static_cast<std::size_t>(token) >= config.vocab)
             throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
-        const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
-        for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
+        scale(row, std::sqrt(static_cast<float>(config.hidden)));
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
@@ -9337,6 +9443,10 @@ struct gemma {
         if (!head_alone && !(one_is_enough && names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")))
             names["lm_head"].vocabulary("weight", head.weight, {config.vocab, config.hidden});
     }
+
+private:
+    /// row (D) *= factor.
+    PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
@@ -10284,25 +10394,31 @@ struct projector {
 
 // Splits an image into patches, one row per patch.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+namespace vision_detail {
+
+/// pixels (3, S, S) -> patches (A, A, 3, side, side), where A is S / side, rounded down.
+PALI_FLATTEN inline void copy_patches(const float* pixels, std::size_t image_size, std::size_t side, float* patches) noexcept {
+    const std::size_t across = image_size / side;
+    // (channel, row, y, column, x): the image with both its axes split into patches and pixels of a patch.
+    const auto split =
+        arch::view(pixels, {3, across, side, across, side}, {image_size * image_size, side * image_size, image_size, side, std::size_t{1}});
+    xt::noalias(arch::view(patches, {across, across, 3, side, side})) = xt::transpose(split, std::array<std::size_t, 5>{1, 3, 0, 2, 4});
+}
+
+} // namespace vision_detail
 
 /// pixels (3, S, S) -> (P, 3 · side · side), in scratch memory. S is `image_size` and P is (S / side)², rounded down per side. Patches come
 /// row by row; a patch has the order of convolution weights, (channel, y, x).
 [[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
     const std::size_t across = image_size / side;
     matrix_view patches = ctx.take(across * across, 3 * side * side);
-    float* to = patches.data();
-    for (std::size_t row = 0; row < across; ++row)
-        for (std::size_t column = 0; column < across; ++column)
-            for (std::size_t channel = 0; channel < 3; ++channel)
-                for (std::size_t y = 0; y < side; ++y) {
-                    const float* const from = pixels + (channel * image_size + row * side + y) * image_size + column * side;
-                    to = std::copy(from, from + side, to);
-                }
+    vision_detail::copy_patches(pixels, image_size, side, patches.data());
     return patches;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::PALI_SIMD
 
 // Self-attention of the vision tower: every patch attends to every patch.
 
@@ -10434,8 +10550,7 @@ struct siglip {
     template <class After>
     [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
         matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
-        for (std::size_t p = 0; p < positions.count; ++p)
-            for (std::size_t i = 0; i < positions.width; ++i) x(p, i) += static_cast<float>(positions[p][i]);
+        add_positions(x);
         if (!after(std::size_t{0}, x)) return x;
         for (std::size_t i = 0; i < layers.size(); ++i) {
             layers[i](x, ctx);
@@ -10455,6 +10570,10 @@ struct siglip {
         for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(names["encoder.layers." + std::to_string(i)], config);
         post_norm.bind(names["post_layernorm"], config.hidden, config.norm_eps);
     }
+
+private:
+    /// x (P, D) += positions.
+    PALI_FLATTEN void add_positions(matrix_view& x) const noexcept { xt::noalias(arch::view(x)) += arch::floats(positions); }
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
@@ -10548,6 +10667,15 @@ private:
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
+namespace model_detail {
+
+/// Copies the features of an image, (tokens, hidden).
+PALI_FLATTEN inline void copy_features(const image_features& image, float* to) noexcept {
+    xt::noalias(arch::view(to, {image.values.shape(0), image.values.shape(1)})) = arch::view(image.values);
+}
+
+} // namespace model_detail
+
 /// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
 /// memory. Throws errc::invalid_argument for features of another width and for tokens outside the vocabulary.
 template <class Network>
@@ -10561,7 +10689,10 @@ template <class Network>
     }
     matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
     float* to = x.data();
-    for (const image_features& image : images) to = std::copy(image.values.data(), image.values.data() + image.values.size(), to);
+    for (const image_features& image : images) {
+        model_detail::copy_features(image, to);
+        to += image.values.size();
+    }
     for (const token id : text) {
         net.decoder.embed(id, to);
         to += net.config.hidden;
@@ -11054,8 +11185,7 @@ public:
                         {"the mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
         const arena::frame frame(ctx.scratch);
         const auto values = kernels::take_feature_map(ctx.scratch, pixels, pixels, 1);
-        for (std::size_t y = 0; y < pixels; ++y)
-            for (std::size_t x = 0; x < pixels; ++x) *values.at(y, x) = 2 * (mask(y, x) - 0.5f);
+        center(mask, values);
         return nearest((*m_encoder)(values, ctx, [](const std::string&, const auto&) {}), ctx);
     }
 
@@ -11098,14 +11228,17 @@ private:
                                       {kernels::operand{book, nullptr, rows_of(products).slice(y * side, side)}}, ctx.kind, ctx.threads,
                                       ctx.scratch);
         std::array<std::uint8_t, 16> best{};
-        for (std::size_t i = 0; i < best.size(); ++i) {
-            float least = std::numeric_limits<float>::infinity();
-            for (std::size_t code = 0; code < codes; ++code) {
-                const float distance = m_squares[code] - 2 * products(i, code);
-                if (distance < least) least = distance, best[i] = static_cast<std::uint8_t>(code);
-            }
-        }
+        for (std::size_t i = 0; i < best.size(); ++i) best[i] = nearest(products.data() + i * codes);
         return best;
+    }
+    /// The code with the smallest |e|² - 2 z·e, given the products z·e, (128); the first one on ties.
+    [[nodiscard]] PALI_FLATTEN std::uint8_t nearest(const float* products) const {
+        return static_cast<std::uint8_t>(xt::argmin(arch::view(m_squares.data(), {codes}) - 2.f * arch::view(products, {codes}))());
+    }
+
+    /// mask (64, 64), 0 to 1 -> map (64, 64, 1), -1 to 1; its border stays.
+    PALI_FLATTEN static void center(const tensor<2>& mask, kernels::feature_map<float> map) {
+        xt::noalias(arch::view(map.at(0, 0), {pixels, pixels}, {map.stride(), std::size_t{1}})) = 2.f * (arch::view(mask) - 0.5f);
     }
 
     std::string m_source; // for error messages

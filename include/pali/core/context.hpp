@@ -18,7 +18,9 @@ struct context {
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
     /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
-    [[nodiscard]] matrix_view take(std::size_t count, std::size_t width) { return view_matrix(scratch.take(count * width), count, width); }
+    [[nodiscard]] PALI_ALWAYS_INLINE matrix_view take(std::size_t count, std::size_t width) {
+        return view_matrix(scratch.take(count * width), count, width);
+    }
 };
 
 /// Sets the kind of the pass for the lifetime of this object, then restores the previous one.

@@ -61,6 +61,14 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_ALWAYS_INLINE
 #endif
 
+/// For a function around an xtensor expression: inlines everything that it calls, so that it is one loop and no function of xtensor
+/// remains. clang inlines the calls in the function itself only.
+#if defined(__GNUC__) || defined(__clang__)
+#  define PALI_FLATTEN __attribute__((flatten))
+#else
+#  define PALI_FLATTEN
+#endif
+
 /// For functions on error paths: compiled once, not inlined, small at the call site.
 #if defined(__GNUC__) || defined(__clang__)
 #  define PALI_COLD __attribute__((cold, noinline))

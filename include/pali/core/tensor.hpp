@@ -25,23 +25,16 @@ using matrix_view =
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
-/// View of contiguous memory as (count, width).
-[[nodiscard]] inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
+/// View of contiguous memory as (count, width). Static, and its callers here always inlined: the constructor has vector instructions, and
+/// translation units with different flags would share it.
+[[nodiscard]] PALI_FLATTEN static inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
     using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
 }
 
 /// View of rows [first, first + count) of x.
-[[nodiscard]] inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
+[[nodiscard]] PALI_ALWAYS_INLINE inline matrix_view slice(matrix_view& x, std::size_t first, std::size_t count) {
     return view_matrix(x.data() + first * x.shape(1), count, x.shape(1));
-}
-
-/// x += y, elementwise and in place; xtensor's operator would create a temporary and copy it.
-inline void add(matrix_view& x, const matrix_view& y) noexcept {
-    PALI_ASSERT(x.size() == y.size());
-    const float* const from = y.data();
-    float* const to = x.data();
-    for (std::size_t i = 0; i < x.size(); ++i) to[i] += from[i];
 }
 
 /// Returns an owning copy.

@@ -4,6 +4,7 @@
 #include <pali/decoder/decoder_attention.hpp>
 #include <pali/kernels/entry_points.hpp>
 #include <pali/layers/norm_layer.hpp>
+#include <pali/layers/residual.hpp>
 
 #include <cstddef>
 #include <span>

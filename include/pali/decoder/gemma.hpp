@@ -1,6 +1,7 @@
 // The decoder: embeddings of image and text in, hidden states and logits out.
 #pragma once
 
+#include <pali/arch/level_view.hpp>
 #include <pali/decoder/decoder_block.hpp>
 #include <pali/kernels/product/read_row.hpp>
 
@@ -37,9 +38,8 @@ struct gemma {
     void embed(std::int32_t token, float* row) const {
         if (token < 0 || static_cast<std::size_t>(token) >= config.vocab)
             throw error(errc::invalid_argument, {"token ", token, " is outside the vocabulary of ", config.vocab});
-        const float scale = std::sqrt(static_cast<float>(config.hidden));
         kernels::read_row(embedding, static_cast<std::size_t>(token), row);
-        for (std::size_t i = 0; i < embedding.width; ++i) row[i] *= scale;
+        scale(row, std::sqrt(static_cast<float>(config.hidden)));
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
@@ -89,6 +89,10 @@ struct gemma {
         if (!head_alone && !(one_is_enough && names.omits_or_repeats("lm_head.weight", "model.embed_tokens.weight")))
             names["lm_head"].vocabulary("weight", head.weight, {config.vocab, config.hidden});
     }
+
+private:
+    /// row (D) *= factor.
+    PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -58,12 +58,13 @@ public:
             throw error(errc::capacity_exceeded,
                         {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
     }
-    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix.
-    void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
+    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix. Always inlined, as
+    /// kernels::key_values::put() is.
+    PALI_ALWAYS_INLINE void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
         PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
                     length <= m_capacity);
         for (std::size_t layer = 0; layer < m_layers; ++layer)
-            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) {
+            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) PALI_ALWAYS_INLINE {
                 for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
             });
         m_length = length;
@@ -72,15 +73,15 @@ public:
 
     /// Calls f with the kernels::key_values of a layer, of float or bfloat16.
     template <class F>
-    void visit(std::size_t layer, F&& f) const {
+    PALI_ALWAYS_INLINE void visit(std::size_t layer, F&& f) const {
         if (m_type == kv_type::f32) f(view<float>(layer));
         else f(view<bfloat16>(layer));
     }
-    /// Stores the key and the value, head_dim elements each, of one head and position.
-    void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
-               std::span<const float> value) noexcept {
+    /// Stores the key and the value, head_dim elements each, of one head and position. Always inlined, as kernels::key_values::put() is.
+    PALI_ALWAYS_INLINE void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
+                                  std::span<const float> value) noexcept {
         PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
-        visit(layer, [&](const auto& all) { all.put(head, position, key, value); });
+        visit(layer, [&](const auto& all) PALI_ALWAYS_INLINE { all.put(head, position, key, value); });
     }
 
 private:

@@ -1,6 +1,7 @@
 // Prefill: image features and prompt tokens through the decoder in one pass.
 #pragma once
 
+#include <pali/arch/level_view.hpp>
 #include <pali/core/error.hpp>
 #include <pali/decoder/kv_cache.hpp>
 #include <pali/model/call_progress.hpp>
@@ -19,6 +20,15 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
+namespace model_detail {
+
+/// Copies the features of an image, (tokens, hidden).
+PALI_FLATTEN inline void copy_features(const image_features& image, float* to) noexcept {
+    xt::noalias(arch::view(to, {image.values.shape(0), image.values.shape(1)})) = arch::view(image.values);
+}
+
+} // namespace model_detail
+
 /// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
 /// memory. Throws errc::invalid_argument for features of another width and for tokens outside the vocabulary.
 template <class Network>
@@ -32,7 +42,10 @@ template <class Network>
     }
     matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
     float* to = x.data();
-    for (const image_features& image : images) to = std::copy(image.values.data(), image.values.data() + image.values.size(), to);
+    for (const image_features& image : images) {
+        model_detail::copy_features(image, to);
+        to += image.values.size();
+    }
     for (const token id : text) {
         net.decoder.embed(id, to);
         to += net.config.hidden;

@@ -1,6 +1,7 @@
 // Mask VQ-VAE behind the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
 #pragma once
 
+#include <pali/arch/level_view.hpp>
 #include <pali/core/error.hpp>
 #include <pali/core/tensor.hpp>
 #include <pali/files/npz.hpp>
@@ -15,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -160,8 +160,7 @@ public:
                         {"the mask to encode has shape (", mask.shape(0), ", ", mask.shape(1), "); (64, 64) is needed"});
         const arena::frame frame(ctx.scratch);
         const auto values = kernels::take_feature_map(ctx.scratch, pixels, pixels, 1);
-        for (std::size_t y = 0; y < pixels; ++y)
-            for (std::size_t x = 0; x < pixels; ++x) *values.at(y, x) = 2 * (mask(y, x) - 0.5f);
+        center(mask, values);
         return nearest((*m_encoder)(values, ctx, [](const std::string&, const auto&) {}), ctx);
     }
 
@@ -204,14 +203,17 @@ private:
                                       {kernels::operand{book, nullptr, rows_of(products).slice(y * side, side)}}, ctx.kind, ctx.threads,
                                       ctx.scratch);
         std::array<std::uint8_t, 16> best{};
-        for (std::size_t i = 0; i < best.size(); ++i) {
-            float least = std::numeric_limits<float>::infinity();
-            for (std::size_t code = 0; code < codes; ++code) {
-                const float distance = m_squares[code] - 2 * products(i, code);
-                if (distance < least) least = distance, best[i] = static_cast<std::uint8_t>(code);
-            }
-        }
+        for (std::size_t i = 0; i < best.size(); ++i) best[i] = nearest(products.data() + i * codes);
         return best;
+    }
+    /// The code with the smallest |e|² - 2 z·e, given the products z·e, (128); the first one on ties.
+    [[nodiscard]] PALI_FLATTEN std::uint8_t nearest(const float* products) const {
+        return static_cast<std::uint8_t>(xt::argmin(arch::view(m_squares.data(), {codes}) - 2.f * arch::view(products, {codes}))());
+    }
+
+    /// mask (64, 64), 0 to 1 -> map (64, 64, 1), -1 to 1; its border stays.
+    PALI_FLATTEN static void center(const tensor<2>& mask, kernels::feature_map<float> map) {
+        xt::noalias(arch::view(map.at(0, 0), {pixels, pixels}, {map.stride(), std::size_t{1}})) = 2.f * (arch::view(mask) - 0.5f);
     }
 
     std::string m_source; // for error messages

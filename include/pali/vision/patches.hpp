@@ -1,26 +1,34 @@
 // Splits an image into patches, one row per patch.
 #pragma once
 
+#include <pali/arch/level_view.hpp>
 #include <pali/core/context.hpp>
 
+#include <array>
 #include <cstddef>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+
+namespace vision_detail {
+
+/// pixels (3, S, S) -> patches (A, A, 3, side, side), where A is S / side, rounded down.
+PALI_FLATTEN inline void copy_patches(const float* pixels, std::size_t image_size, std::size_t side, float* patches) noexcept {
+    const std::size_t across = image_size / side;
+    // (channel, row, y, column, x): the image with both its axes split into patches and pixels of a patch.
+    const auto split =
+        arch::view(pixels, {3, across, side, across, side}, {image_size * image_size, side * image_size, image_size, side, std::size_t{1}});
+    xt::noalias(arch::view(patches, {across, across, 3, side, side})) = xt::transpose(split, std::array<std::size_t, 5>{1, 3, 0, 2, 4});
+}
+
+} // namespace vision_detail
 
 /// pixels (3, S, S) -> (P, 3 · side · side), in scratch memory. S is `image_size` and P is (S / side)², rounded down per side. Patches come
 /// row by row; a patch has the order of convolution weights, (channel, y, x).
 [[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
     const std::size_t across = image_size / side;
     matrix_view patches = ctx.take(across * across, 3 * side * side);
-    float* to = patches.data();
-    for (std::size_t row = 0; row < across; ++row)
-        for (std::size_t column = 0; column < across; ++column)
-            for (std::size_t channel = 0; channel < 3; ++channel)
-                for (std::size_t y = 0; y < side; ++y) {
-                    const float* const from = pixels + (channel * image_size + row * side + y) * image_size + column * side;
-                    to = std::copy(from, from + side, to);
-                }
+    vision_detail::copy_patches(pixels, image_size, side, patches.data());
     return patches;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::PALI_SIMD

@@ -1,6 +1,7 @@
 // SigLIP vision tower: an image in, one vector per patch out.
 #pragma once
 
+#include <pali/arch/level_view.hpp>
 #include <pali/config/siglip_config.hpp>
 #include <pali/vision/patches.hpp>
 #include <pali/vision/vision_block.hpp>
@@ -27,8 +28,7 @@ struct siglip {
     template <class After>
     [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
         matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
-        for (std::size_t p = 0; p < positions.count; ++p)
-            for (std::size_t i = 0; i < positions.width; ++i) x(p, i) += static_cast<float>(positions[p][i]);
+        add_positions(x);
         if (!after(std::size_t{0}, x)) return x;
         for (std::size_t i = 0; i < layers.size(); ++i) {
             layers[i](x, ctx);
@@ -48,6 +48,10 @@ struct siglip {
         for (std::size_t i = 0; i < layers.size(); ++i) layers[i].bind(names["encoder.layers." + std::to_string(i)], config);
         post_norm.bind(names["post_layernorm"], config.hidden, config.norm_eps);
     }
+
+private:
+    /// x (P, D) += positions.
+    PALI_FLATTEN void add_positions(matrix_view& x) const noexcept { xt::noalias(arch::view(x)) += arch::floats(positions); }
 };
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD

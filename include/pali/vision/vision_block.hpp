@@ -3,6 +3,7 @@
 
 #include <pali/kernels/entry_points.hpp>
 #include <pali/layers/norm_layer.hpp>
+#include <pali/layers/residual.hpp>
 #include <pali/vision/vision_attention.hpp>
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {

@@ -64,8 +64,10 @@ struct key_values {
         return values(head).at(token, number);
     }
 
-    /// Stores the key and the value of one token, head_dim elements each.
-    void put(std::size_t head, std::size_t token, std::span<const float> new_key, std::span<const float> new_value) const noexcept {
+    /// Stores the key and the value of one token, head_dim elements each. Always inlined: it has vector instructions, and translation units
+    /// with different flags would share it.
+    PALI_ALWAYS_INLINE void put(std::size_t head, std::size_t token, std::span<const float> new_key,
+                                std::span<const float> new_value) const noexcept {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
         for (std::size_t d = 0; d < key_depth(); ++d)
@@ -73,8 +75,8 @@ struct key_values {
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }
-    /// Copies tokens [first, end) of one head from `other`, which must have the same head_dim.
-    void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
+    /// Copies tokens [first, end) of one head from `other`, which must have the same head_dim. Always inlined, as put() is.
+    PALI_ALWAYS_INLINE void copy_from(const key_values& other, std::size_t head, std::size_t first, std::size_t end) const noexcept {
         PALI_ASSERT(end <= capacity && end <= other.capacity && other.head_dim == head_dim);
         for (std::size_t begin = first, next; begin < end; begin = next) {
             next = std::min(end, (begin / keys_a_block + 1) * keys_a_block);

@@ -22,8 +22,9 @@ struct rope_angles {
 /// models/ppp/gemma.py _apply_rope; angles are rounded to float32 as in transformers.
 class rope_table {
 public:
-    /// Creates a table for heads of `head_dim` elements with base `theta`; it covers no position yet.
-    rope_table(std::size_t head_dim, float theta) {
+    /// Creates a table for heads of `head_dim` elements with base `theta`; it covers no position yet. Always inlined, as extend() is: they
+    /// have vector instructions, and translation units with different flags would share them.
+    PALI_ALWAYS_INLINE rope_table(std::size_t head_dim, float theta) {
         for (std::size_t i = 0; i < head_dim / 2; ++i)
             m_frequencies.push_back(1.f / std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
     }
@@ -32,7 +33,7 @@ public:
     [[nodiscard]] std::size_t positions() const noexcept { return m_table.size() / (2 * m_frequencies.size()); }
 
     /// Covers positions [0, positions); computes only those not yet covered.
-    void extend(std::size_t positions) {
+    PALI_ALWAYS_INLINE void extend(std::size_t positions) {
         const std::size_t half = m_frequencies.size(), covered = this->positions();
         if (positions <= covered) return;
         m_table.resize(positions * 2 * half);
