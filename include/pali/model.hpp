@@ -22,7 +22,8 @@
 #include <utility>
 #include <vector>
 
-/// A compiled model has one name, whatever the flags of the source that uses it.
+/// The inline namespace of the model. It is the same in every source that links pali::compiled. In header-only use it is PALI_SIMD, which
+/// depends on the compiler flags.
 #ifdef PALI_COMPILED
 #  ifdef PALI_COMPILED_VARIANTS
 #    include <pali/config/registry.hpp>
@@ -68,7 +69,7 @@ class model {
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
-    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: always a pali::error that says what to do.
+    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw. The message of each pali::error says what to do.
     explicit model(const std::filesystem::path& folder, const load_options& options = {});
     /// Stops the threads and frees the memory.
     ~model();
@@ -83,7 +84,7 @@ public:
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept;
     /// The tokenizer of the checkpoint.
     [[nodiscard]] const tokenizer& text() const noexcept;
-    /// The instruction sets that the kernels use: "simd:avx512bw vnni amx".
+    /// The instruction sets that the kernels use, for example "simd:avx512bw vnni amx".
     [[nodiscard]] static std::string arch();
     /// The load time in seconds.
     [[nodiscard]] double load_seconds() const noexcept;
@@ -102,7 +103,7 @@ public:
     }
     /// Answers a prompt about several images; the model sees them in that order.
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
-    /// Does not compile: the tokens of so many images exceed the positions of the variant.
+    /// Fails to compile, because `N` images have more tokens than the variant has positions.
     template <std::size_t N>
         requires(!can_see<Config, N>)
     generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
@@ -115,15 +116,16 @@ public:
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers several requests as one batch, in the given order. Each answer is the same as if it were alone; a decode step reads the
-    /// weights once for all. Progress goes to the first non-empty `on_progress`. A callback that returns false stops the whole batch.
+    /// Answers several requests as one batch, in the given order. Each answer is the same as from a call of its own. One decode step reads
+    /// the weights once for all answers. Progress is reported to the first non-empty `on_progress` among the requests. A callback that
+    /// returns false stops the whole batch.
     std::vector<generation> generate(std::span<const request> requests);
     /// Answers one prompt about each of several images, as one batch. All answers share the callbacks of `options`, which may take the
     /// answer's index as their first argument. Throws errc::cancelled if `on_progress` stops the encoding of an image.
     std::vector<generation> generate_each(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
 
-    /// Captions the image in the style of COCO (prompt "caption <lang>"). If a callback cancels, returns the text so far; generate() tells
-    /// the two apart.
+    /// Captions the image in the style of COCO (prompt "caption <lang>"). If a callback cancels, returns the text so far; call generate()
+    /// instead to get the finish_reason.
     std::string caption(const image& image, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&image, 1), language, options);
     }
@@ -212,7 +214,7 @@ private:
     std::unique_ptr<state> m_state;
 };
 
-#ifdef PALI_COMPILED // instantiated in pali::compiled; other variants include <pali/model.ipp> where they are used
+#ifdef PALI_COMPILED // instantiated in pali::compiled; for other variants, include <pali/model.ipp> in the source that uses them
 extern template class model<dynamic, f32>;
 extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;

@@ -33,7 +33,7 @@
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 #ifdef PALI_COMPILED
-/// A source that includes this file has the bodies of every type.
+/// This file defines the bodies, so a source that includes it can use every model type.
 template <class Config, class Weights>
     requires(model_config<Config> && !std::same_as<Config, dynamic>)
 struct model_bodies<Config, Weights> {
@@ -91,16 +91,16 @@ struct model<Config, Weights>::state {
         state& m_state;
     };
 
-    /// Progress of a call that encodes `images`, answers `requests` and makes up to `tokens` decode steps.
+    /// Progress of a call that encodes `images` images, answers `requests` requests and makes up to `tokens` decode steps.
     [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
                                             std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
-    /// Throws errc::invalid_prompt for a prompt that is too long, before images are encoded.
+    /// Throws errc::invalid_prompt for a prompt that is too long. Called before images are encoded.
     void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
-    /// Encodes an image. Returns nothing if the callback cancels.
+    /// Encodes an image. Returns std::nullopt if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
         const preprocessing& input = read.image;
         if (!input.do_resize && (image.width != input.width || image.height != input.height))
@@ -130,7 +130,7 @@ struct model<Config, Weights>::state {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
         if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
-        std::vector<generation> results; // a beam search is a batch by itself: one request at a time
+        std::vector<generation> results; // each beam search is a batch of its own, so requests run one after the other
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;

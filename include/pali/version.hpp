@@ -8,8 +8,8 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
-/// Whether assert() checks the preconditions of kernels. Header-only use follows NDEBUG. Compiled bodies are unchecked, whatever the flags
-/// of the sources that use them, unless the build defines this as 1 for all sources, as a Debug build of pali::compiled does.
+/// Whether kernels check their preconditions with assert(). In header-only use, this follows NDEBUG. With compiled bodies it is 0, whatever
+/// the flags of the sources that use them, unless the build defines it as 1 for all sources. A Debug build of pali::compiled does so.
 #ifndef PALI_CHECKED
 #  if defined(NDEBUG) || defined(PALI_COMPILED)
 #    define PALI_CHECKED 0
@@ -19,7 +19,7 @@
 #endif
 
 /// Inline namespace of every name in the library. It differs per minor version, so that two versions can be linked into one program. It
-/// also differs where preconditions are checked, so that checked and unchecked sources never share a function.
+/// also differs between checked and unchecked sources, so that they never share a function.
 #if !PALI_CHECKED
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, )
 #else
@@ -34,7 +34,7 @@
 #define PALI_VERSION_QUOTE(number) #number
 /// @}
 
-#ifdef __cpp_inline_variables // neither C nor the older C++ that pali.h supports
+#ifdef __cpp_inline_variables // skipped in C and in the older C++ standards that pali.h supports
 /// The library: models, and the parts they are built from, each usable on its own.
 namespace pali { inline namespace PALI_ABI {
 

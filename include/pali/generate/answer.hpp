@@ -36,7 +36,7 @@ public:
 
     /// Takes the logits of the next token, (vocab), and may overwrite them. Returns whether to continue. Throws what sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
-        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before processors
+        const double normaliser = log_sum_exp(logits); // before the processors, for log-probabilities under the model's own distribution
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
         if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
@@ -77,7 +77,7 @@ public:
     [[nodiscard]] generation finish() && { return std::move(m_result); }
 
 private:
-    /// Whether tokens are chosen from modified logits.
+    /// Whether a constraint or a processor modifies the logits before a token is chosen.
     [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
 
     [[nodiscard]] bool say(std::string_view piece) {

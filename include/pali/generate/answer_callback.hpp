@@ -11,8 +11,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to continue. The std::size_t is the index, from 0, of the
-/// answer's image or request in the call.
+/// Holds a function that takes `Args`, optionally preceded by a std::size_t, and returns whether to continue. The std::size_t is the index
+/// of the answer's image or request in the call, from 0.
 template <class... Args>
 class answer_callback {
 public:

@@ -55,7 +55,7 @@ public:
         m_kept = each * beams;
         m_running.resize(beams);
         m_next.resize(beams);
-        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
+        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start identical, so only the first may win
         m_finished.resize(beams);
         for (hypothesis& h : m_finished) h.score = nothing;
         m_candidates.reserve(m_kept + 1);
@@ -63,9 +63,10 @@ public:
         m_merged.reserve(beams + m_kept);
     }
 
-    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
-    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
-    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
+    /// Takes the scores of the next token: log-probabilities, modified by the processors if there are any. Their shape is (num_beams,
+    /// vocabulary); the first call may pass a single row for all beams. `own` holds the model's unmodified log-probabilities, which are
+    /// recorded in the result; without it, `scores` are recorded. Returns whether the search continues. Throws errc::invalid_argument for a
+    /// wrong shape, if too many scores are NaN, or if all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -105,8 +106,8 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, best first. Valid after advance() returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
-    /// placeholder), the best running beam.
+    /// The best complete answer, or the best running beam if no answer is complete. That happens if the search was stopped early, or if
+    /// length_penalty pushed all scores below that of the placeholder.
     [[nodiscard]] const hypothesis& best() const noexcept {
         const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
         return complete != m_finished.end() ? *complete : m_running.front();
@@ -152,7 +153,8 @@ private:
             throw error(errc::invalid_argument, "beam search: all scores are minus infinity; a constraint left no token to continue with");
     }
 
-    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
+    /// Adds the candidates that end in this round to the complete answers and keeps the best num_beams of them. Only the first num_beams
+    /// candidates may be added.
     void finish_candidates(const rows<const float>& own) {
         const std::size_t beams = m_options.num_beams;
         const bool closed = m_options.early_stopping && all_finished();
@@ -183,7 +185,8 @@ private:
         m_finished = std::move(kept);
     }
 
-    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
+    /// Sorts by score, best first, ties by index; no score is NaN. Does not use std::stable_sort, because clang warns about its
+    /// implementation.
     template <class Score>
     static void sort_by(std::vector<std::size_t>& entries, Score score) {
         std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {

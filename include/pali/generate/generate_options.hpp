@@ -17,7 +17,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Options of one answer. The defaults, model.generate(image, "caption en"), decode greedily.
+/// Options of one answer. The defaults, as used by model.generate(image, "caption en"), select greedy decoding.
 struct generate_options {
     std::size_t max_new_tokens = 256; ///< maximum length, the end-of-sequence token included; 1 to beam_options::most_new_tokens
     std::size_t min_new_tokens = 0;   ///< minimum length before the end-of-sequence token
@@ -25,9 +25,9 @@ struct generate_options {
     std::size_t num_beams = 1;        ///< beam search if greater than 1; the text is then streamed only at the end
     float length_penalty = 1;         ///< beam search: scores are divided by length^length_penalty
     bool early_stopping = false;      ///< beam search: stops as soon as num_beams answers are complete
-    /// Restricts the next token. Called with the answer so far and the scores of all tokens, (vocabulary): logits, or log-probabilities in
-    /// a beam search, once per beam. It sets the scores of forbidden tokens to minus infinity. If no token is left, generation throws
-    /// errc::invalid_argument. See object_constraint.
+    /// Restricts the next token by setting the scores of forbidden tokens to minus infinity. Called with the answer so far and the scores
+    /// of all tokens, (vocabulary). The scores are logits. In a beam search they are log-probabilities, and the function is called once per
+    /// beam. If no token is left, generation throws errc::invalid_argument. See object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
     /// Called with each new piece of text, in whole UTF-8 characters. May take the index of the answer as its first argument. Returning
     /// false stops the call.
@@ -35,7 +35,8 @@ struct generate_options {
     /// Called with every token and its log-probability. May take the index of the answer as its first argument. Returning false stops the
     /// call.
     answer_callback<token, float> on_token{};
-    /// Stages "image", "prefill" and "decode", or "search" with beams, and the fraction of the whole call. Returning false stops the call.
+    /// Called with a stage and the completed fraction of the whole call. Stages are "image", "prefill" and "decode", or "search" with
+    /// beams. Returning false stops the call.
     progress_callback on_progress{};
 
     /// The options of a beam search.

@@ -11,7 +11,7 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Index of the largest value, the first of equal ones; of the first NaN if there is one, like torch.argmax. 0 if empty.
+/// Index of the largest value; of equal values, the first. If there is a NaN, the index of the first NaN, like torch.argmax. 0 if empty.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
     return kernels::active().argmax(values.data(), values.size());
 }

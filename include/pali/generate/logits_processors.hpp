@@ -1,5 +1,5 @@
-// Logits processors: each is equivalent to the processor or warper of that name in transformers (generation/logits_process.py, 5.23), in
-// float32, without sorting the vocabulary.
+// Logits processors. Each is equivalent to the processor or warper of transformers that its comment names (generation/logits_process.py,
+// 5.23), in float32, but does not sort the whole vocabulary.
 #pragma once
 
 #include <pali/core/decimal.hpp>
@@ -37,8 +37,8 @@ namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// Returns the tokens with nonzero probability, with their logits as keys, and their probabilities. NaN logits are excluded, and the result
-/// is empty if a logit is +infinity, so comparing keys is a total order.
+/// Returns the tokens whose logits are above minus infinity, with their probabilities. The logits are the keys. NaN logits are excluded,
+/// and the result is empty if a logit is +infinity, so the keys are totally ordered.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -55,9 +55,9 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
     return found;
 }
 
-/// Returns how many tokens, by increasing key and ties by index, have a running sum of probabilities, starting at `sum`, that `fits`. Moves
-/// those tokens to the front, followed by the next one; the rest stays unsorted. Average cost is linear: a quickselect that recurses into
-/// one half only.
+/// Adds the probabilities of the tokens to `sum`, in the order of increasing keys, ties by index. Returns how many tokens can be added
+/// before fits(sum) becomes false. Moves those tokens to the front, followed by the next one; the rest stays unsorted. The average cost is
+/// linear: a quickselect that recurses into one half only.
 template <class Fits>
 [[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
     std::size_t begin = 0, end = tokens.size();
@@ -80,8 +80,8 @@ template <class Fits>
 
 } // namespace detail
 
-/// RepetitionPenaltyLogitsProcessor: divides the logits of tokens in `sequence` by `penalty`, or multiplies negative ones, once per token.
-/// Ignores ids outside the logits.
+/// RepetitionPenaltyLogitsProcessor: divides positive logits of the tokens in `sequence` by `penalty` and multiplies negative ones by it,
+/// once per distinct token. Ignores ids outside the logits.
 inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
                                 processor_memory& memory) noexcept {
     const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
@@ -95,7 +95,7 @@ inline void penalise_repetition(std::span<float> logits, std::span<const token> 
         if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
 }
 
-/// MinNewTokensLengthLogitsProcessor, where it applies: makes these tokens (EOS) impossible.
+/// MinNewTokensLengthLogitsProcessor, for an answer below the minimum length: makes `ids` (the EOS tokens) impossible.
 inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
     for (const token id : ids)
         if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
@@ -152,8 +152,8 @@ inline void keep_min_p(std::span<float> logits, float p, processor_memory& memor
         if (t.probability < least) logits[t.place] = detail::impossible;
 }
 
-/// TypicalLogitsWarper: keeps the tokens whose surprise is closest to the entropy until their probabilities reach `mass`, and those tied
-/// with the last.
+/// TypicalLogitsWarper: keeps tokens in the order of how close their surprise is to the entropy, until their probabilities reach `mass`.
+/// Also keeps tokens tied with the last one.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
     const auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;

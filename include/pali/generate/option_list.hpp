@@ -1,5 +1,5 @@
-// The options of generation, once: names, meanings and limits. Validation, the options of the program and the conversion from pali_options
-// of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
+// The single list of all generation options: names, meanings and limits. Validation, the options of the program and the conversion from
+// pali_options of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
 #pragma once
 
 #include <pali/core/decimal.hpp>
@@ -90,7 +90,7 @@ constexpr void visit_sampling(Visit&& visit, Options&... options) {
     visit(seed, options.seed...);
 }
 
-/// The same for the options of beam search alone.
+/// Same, for the options that only beam search has.
 template <class Visit, class... Options>
 constexpr void visit_search(Visit&& visit, Options&... options) {
     visit(num_beams, options.num_beams...);
@@ -98,21 +98,21 @@ constexpr void visit_search(Visit&& visit, Options&... options) {
     visit(early_stopping, options.early_stopping...);
 }
 
-/// The same for beam_options.
+/// Same, for all members of beam_options.
 template <class Visit, class... Options>
 constexpr void visit_beams(Visit&& visit, Options&... options) {
     visit(max_new_tokens, options.max_new_tokens...);
     visit_search(visit, options...);
 }
 
-/// The member `sampling` if there is one; otherwise the options themselves, as in C.
+/// Returns the member `sampling` if there is one; otherwise `options` itself, as for the flat pali_options of C.
 template <class Options>
 [[nodiscard]] constexpr auto& sampling_of(Options& options) noexcept {
     if constexpr (requires { options.sampling; }) return options.sampling;
     else return options;
 }
 
-/// The same for all options: generate_options or pali_options.
+/// Same, for all options of generate_options or pali_options.
 template <class Visit, class... Options>
 constexpr void visit(Visit&& visit, Options&... options) {
     visit(max_new_tokens, options.max_new_tokens...);

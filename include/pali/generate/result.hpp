@@ -24,7 +24,7 @@ enum class finish_reason {
 
 /// Time spent in each stage, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; an equal share for images of one call; 0 if features were given
+    double image_s = 0;   ///< vision tower and projector; images encoded in one call get equal shares; 0 if features were passed
     double prefill_s = 0; ///< prefill, including the first token
     double decode_s = 0;  ///< all later tokens; in a batch, the decode steps that this answer took part in
 };

@@ -1,4 +1,4 @@
-// What a variant can serve, as far as its type tells: the compiler refuses what would fail with every checkpoint.
+// Compile-time checks of what a variant can do. Uses that would fail with every checkpoint do not compile.
 #pragma once
 
 #include <pali/config/concepts.hpp>
@@ -16,7 +16,7 @@ concept compiled_config = model_config<Config> && requires { typename std::bool_
 
 namespace serve_detail {
 
-inline constexpr std::size_t own_tokens = 3; // BOS, EOS and the newline need embedding rows
+inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
 
 template <class Config, class Weights>
 [[nodiscard]] consteval bool can_store() {
@@ -57,7 +57,7 @@ concept can_see = serve_detail::has_positions<Config>(Images);
 template <class Config>
 concept can_detect = serve_detail::has_tokens<Config>(1024);
 
-/// Whether it has room for the 128 `<seg>` tokens of masks as well. True for `dynamic`.
+/// Whether the vocabulary has room for `<loc>` tokens and for the 128 `<seg>` tokens that masks are made of. True for `dynamic`.
 template <class Config>
 concept can_segment = serve_detail::has_tokens<Config>(1024 + 128);
 

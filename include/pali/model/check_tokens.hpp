@@ -1,4 +1,4 @@
-// Tokens without an embedding row: they were added to the tokenizer, but the model was not resized.
+// Checks for tokens without an embedding row. Such tokens were added to the tokenizer, but the embedding of the model was not resized.
 #pragma once
 
 #include <pali/config/checkpoint_config.hpp>
@@ -17,8 +17,9 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Opens the tokenizer of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file if one of its files is a
-/// Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no embedding row.
+/// Opens the tokenizer of a checkpoint folder. `read` is the parsed config.json of that folder. Throws what the constructor of tokenizer
+/// throws. Throws errc::malformed_file if a tokenizer file is a Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no
+/// embedding row.
 [[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
     for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
     tokenizer text(folder, read.image_token);

@@ -17,8 +17,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The generation options for an answer to `things`: those of `options`, restricted to the grammar if `constrained` is set; then it throws
-/// what object_constraint throws.
+/// Returns the generation options for a detect or segment prompt: options.generate, with decoding restricted to the grammar if
+/// options.constrained is set. In that case it throws what object_constraint throws.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things,
                                                   const tokenizer& text) {
     generate_options chosen = options.generate;
@@ -40,7 +40,7 @@ inline namespace PALI_SIMD {
         found.objects.push_back({.label = one.label,
                                  .score = score_of(one, ranges, said.logprobs),
                                  .box = box_of(one.loc, width, height, options.loc_divisor)});
-    if (options.merge) { // before decoding masks: dropped objects need none
+    if (options.merge) { // before masks are decoded, because dropped objects need no mask
         const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
         for (std::size_t i = 0; i < kept.size(); ++i) {
             if (kept[i] == i) continue;

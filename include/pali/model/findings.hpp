@@ -20,7 +20,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What is found for each object.
+/// What the model returns for each object.
 enum class pointing {
     boxes, ///< bounding boxes: "detect"
     masks, ///< bounding boxes and masks: "segment"
@@ -45,8 +45,9 @@ constexpr std::string_view blanks = " \t\r\n";
 
 } // namespace find_detail
 
-/// Extracts the objects asked for from user input: "cat ; dog", or a whole prompt, "detect cat ; dog". Removes surrounding blanks and what
-/// read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of the other kind and for an empty list.
+/// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
+/// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
+/// the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = find_detail::trimmed(read_prompt(text));
@@ -67,8 +68,8 @@ constexpr std::string_view blanks = " \t\r\n";
 
 /// Options of detect and segment. The defaults suit model.detect(image, "cat ; dog").
 struct find_options {
-    generate_options generate{}; ///< how the answer is decoded
-    bool constrained = false;    ///< restricts decoding to the grammar: the answer is well-formed and has only the labels asked for
+    generate_options generate{};          ///< how the answer is decoded
+    bool constrained = false;             ///< restricts decoding to the grammar: the answer is well-formed and has only requested labels
     std::optional<merge_options> merge{}; ///< removes duplicates
     mask_style masks = mask_style::hard;  ///< how a mask is placed in the image
     int loc_divisor = 1024;               ///< divisor of the coordinates: 1024, or 1023 as in big_vision
@@ -84,7 +85,7 @@ struct find_options {
 /// The objects found in an image, as a range, with the rest of the answer.
 struct findings {
     std::vector<object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;     ///< malformed objects in the answer: truncated, out of range, or without area
+    std::size_t skipped = 0;     ///< number of malformed objects in the answer: truncated, out of range, or without area
     std::string text;            ///< the text of the answer outside objects
     generation said;             ///< the whole answer
 

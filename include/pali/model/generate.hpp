@@ -75,7 +75,7 @@ template <class Network>
         for (std::size_t row = 0; row < active.size(); ++row) {
             answer& a = answers[active[row]];
             a.timings().decode_s += seconds;
-            if (progress.stopped()) break; // by a callback of a preceding answer
+            if (progress.stopped()) break; // a callback of a preceding answer stopped the call
             if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
             if (a.stopped()) progress.stop();
         }

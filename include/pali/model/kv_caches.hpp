@@ -11,7 +11,7 @@ namespace pali { inline namespace PALI_ABI {
 /// One KV cache per sequence of a batch.
 class kv_caches {
 public:
-    /// No caches yet. Later ones store elements of `type`.
+    /// Starts without caches. The caches that prepare() creates store elements of `type`.
     explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
 
     /// Returns cache `i` with room for `capacity` tokens. Reuses the existing cache if it is large enough. Throws std::bad_alloc.

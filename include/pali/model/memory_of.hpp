@@ -1,4 +1,5 @@
-// Memory of a model, calculated from its sizes: weights, KV cache and scratch memory. A constant expression if the sizes are a type.
+// Calculates the memory of a model from its sizes: weights, KV cache and scratch memory. Usable in constant expressions if the
+// configuration is a type.
 #pragma once
 
 #include <pali/config/siglip_config.hpp>
@@ -15,20 +16,20 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What memory depends on besides the sizes of the model and the number of tokens.
+/// The inputs of memory_of() other than the sizes of the model and the number of tokens.
 struct memory_options {
     kv_type kv_cache = kv_type::f32; ///< as in load_options
-    std::size_t answer = 0;          ///< of the tokens, those that are generated; they do not add to the scratch memory of the prefill
-    std::size_t threads = 8;         ///< threads of the model, the caller's included; each has its own part of scratch memory
+    std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
+    std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
-    std::optional<memory_kernels> kernels{}; ///< if empty, the scratch memory of those that need most, so it is an upper bound
+    std::optional<memory_kernels> kernels{}; ///< if std::nullopt, assumes the kernels that need the most scratch memory: an upper bound
 };
 
 /// Memory of one model that answers one request at a time, in bytes.
 struct memory_size {
-    std::size_t weights = 0;  ///< all tensors, as they are loaded; mapped ones are pages of the file
+    std::size_t weights = 0;  ///< all tensors as loaded; mapped tensors are pages of the file
     std::size_t kv_cache = 0; ///< keys and values of all tokens
-    std::size_t scratch = 0;  ///< the arena after an image, a prefill and a decode step
+    std::size_t scratch = 0;  ///< the arena after one image, one prefill and one decode step
 
     /// The sum of the three.
     [[nodiscard]] constexpr std::size_t total() const noexcept { return weights + kv_cache + scratch; }
@@ -38,12 +39,12 @@ struct memory_size {
 
 namespace memory_detail {
 
-/// Called in a constant expression, it is the error: the call has more tokens than the configuration has positions.
+/// Throws. In a constant expression the call does not compile, and the name of this function appears in the compiler's message.
 [[noreturn]] inline void more_tokens_than_the_model_has_positions(std::size_t tokens, std::size_t positions) {
     throw error(errc::invalid_argument, {"a sequence of ", tokens, " tokens is longer than the ", positions, " positions of the model"});
 }
 
-/// Bytes of a matrix in its storage, in whole cache lines, as binder places it. The last strip of a quantized one is padded.
+/// Bytes of a matrix in its storage type, rounded up to whole cache lines as in binder. The last strip of a quantized matrix is padded.
 template <class Matrix>
 [[nodiscard]] constexpr std::size_t matrix_bytes(std::size_t count, std::size_t width) noexcept {
     if constexpr (requires { Matrix::strip; }) {
@@ -97,7 +98,7 @@ template <class Weights, class Config>
     return passes.bytes();
 }
 
-/// One of each kind of kernels, where each needs most scratch memory.
+/// One entry per kind of kernel, each with the properties for which it needs the most scratch memory.
 inline constexpr memory_kernels all_kernels[] = {
     {.lanes = 4, .bytes = false},       {.lanes = 8, .bytes = false}, {.lanes = 8}, {.lanes = 16},
     {.lanes = 16, .avx512_bf16 = true}, {.lanes = 16, .amx = true},
@@ -106,13 +107,13 @@ inline constexpr memory_kernels all_kernels[] = {
 } // namespace memory_detail
 
 /**
- * Calculates the memory of a model with these sizes that answers one request at a time, a sequence of `tokens` tokens: image tokens of all
- * images, prompt and answer. A batch has a KV cache per sequence.
+ * Calculates the memory of a model with the sizes of `config` that answers one request at a time. `tokens` is the length of the sequence:
+ * image tokens of all images, prompt and answer. A batch needs one KV cache per sequence.
  *
  * Not included: images and their features, the vocabulary (some 50 MB), the mask decoder, and the program itself.
  *
- * Without memory_options::kernels, scratch memory is that of the kernels that need most, and a bound for all others. Throws
- * errc::invalid_argument for more tokens than the type has `positions`.
+ * Without memory_options::kernels, the scratch memory is that of the kernels that need the most, which is an upper bound for all kernels.
+ * Throws errc::invalid_argument if `tokens` is greater than Config::positions, where the type has that member.
  */
 template <model_config Config, weight_storage Weights = bf16>
 [[nodiscard]] constexpr memory_size memory_of(const Config& config, std::size_t tokens, const memory_options& options = {}) {
@@ -129,8 +130,8 @@ template <model_config Config, weight_storage Weights = bf16>
             .scratch = scratch};
 }
 
-/// The same for a type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`, pass the sizes
-/// that were read from config.json.
+/// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
+/// call the function above with the sizes read from config.json.
 template <compiled_config Config, weight_storage Weights = bf16>
     requires(can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {

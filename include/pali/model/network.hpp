@@ -46,8 +46,9 @@ struct network_modules {
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 };
 
-/// Throws what loading `files` with weights of type `Storage` would throw. Reads only names and shapes, except that a head is compared with
-/// the embedding. `strict` and `on_notice` are those of load_options. Returns the names of unused tensors, buffers included.
+/// Throws what loading `files` with weights of type `Storage` would throw. Reads only names, dtypes and shapes, unless the checkpoint has a
+/// separate head, whose elements are compared with the embedding. `strict` and `on_notice` are those of load_options. Returns the names of
+/// unused tensors, buffers included.
 template <weight_storage Storage>
 std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false,
                                                const std::function<void(std::string_view)>& on_notice = {}) {
@@ -65,8 +66,8 @@ public:
     using network_modules<Config, Storage>::config;
     using network_modules<Config, Storage>::decoder;
 
-    /// Binds the tensors of `folder`, whose config.json is `read`. Throws errc::config_mismatch or errc::checkpoint_mismatch with the
-    /// mismatches, and errc::cancelled if `options.on_progress` returns false.
+    /// Binds the tensors of the checkpoint `folder`. `read` is its parsed config.json. Throws errc::config_mismatch or
+    /// errc::checkpoint_mismatch with a list of the mismatches, and errc::cancelled if `options.on_progress` returns false.
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
         : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
@@ -80,7 +81,7 @@ public:
     std::size_t positions; ///< maximum sequence length
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file if a logit is not
-    /// finite, and names the weights that are not finite.
+    /// finite; the message names the tensors that are not finite.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
         matrix_view y = decoder.uncapped_logits(hidden, ctx);
         if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
@@ -98,7 +99,7 @@ public:
 private:
     bool m_tied;
     checkpoint_files m_files;
-    std::set<std::string, std::less<>> m_unused; // names of tensors outside the model
+    std::set<std::string, std::less<>> m_unused; // names of tensors that the model does not use
     page_memory m_memory;
 };
 

@@ -30,7 +30,7 @@ PALI_FLATTEN inline void copy_features(const image_features& image, float* to) n
 } // namespace model_detail
 
 /// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
-/// memory. Throws errc::invalid_argument for features of another width and for tokens outside the vocabulary.
+/// memory. Throws errc::invalid_argument for features whose width is not `hidden` and for tokens outside the vocabulary.
 template <class Network>
 [[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& ctx) {
     std::size_t seen = 0;
@@ -53,8 +53,8 @@ template <class Network>
     return x;
 }
 
-/// Builds the token sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt for a token
-/// without an embedding row and for a sequence that, with `more` tokens, exceeds the positions of the model.
+/// Builds the token sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws. Throws errc::invalid_prompt for a
+/// token without an embedding row, and if the sequence and `more` further tokens exceed the positions of the model.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt,
                                     std::size_t more = 1) {
@@ -67,7 +67,7 @@ template <class Network>
                      " positions of the model (max_position_embeddings in config.json); use a shorter prompt or fewer images"});
     return layout;
 }
-/// Same, with one image token per feature row.
+/// Same, with one image token per row of the image features.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images,
                                     std::string_view prompt, std::size_t more = 1) {
@@ -76,8 +76,8 @@ template <class Network>
     return lay_out(net, text, rows, prompt, more);
 }
 
-/// Starts the sequence in `cache` with `prompt`, whose tokens attend to each other in both directions, followed by `suffix`, which is
-/// causal. Returns the outputs of the last block, (T, hidden), before the final norm, in scratch memory; nothing if `progress`, stage
+/// Starts a sequence in `cache`: images and `prompt`, whose tokens attend to each other in both directions, then `suffix`, which is causal.
+/// Returns the outputs of the last block, (T, hidden), before the final norm, in scratch memory. Returns std::nullopt if `progress`, stage
 /// "prefill", cancels. Throws what embed() throws, and errc::capacity_exceeded if the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,

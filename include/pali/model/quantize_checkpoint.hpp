@@ -36,7 +36,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
+/// The storage type that a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
 [[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
 /// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
@@ -57,7 +57,8 @@ namespace pali { inline namespace PALI_ABI {
     return found;
 }
 
-/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
+/// Copies the files that all_but_weights() lists from one folder to another and overwrites existing files. Throws errc::cannot_open and
+/// errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
     for (const std::filesystem::path& file : all_but_weights(from)) {
         std::error_code failed;
@@ -66,7 +67,8 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
     }
 }
 
-/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
+/// Throws errc::invalid_argument if quantize_checkpoint() would replace a file in `to` by different contents; the message names the first
+/// such file.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
         throw error(errc::invalid_argument,
@@ -100,9 +102,9 @@ using name_set = std::set<std::string, std::less<>>;
 
 inline namespace PALI_SIMD {
 
-/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
-/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
-/// them.
+/// A tensor_visitor that collects the published names of the matrices to quantize, which are those whose member is a quantized_rows. It
+/// also records which of them is a vocabulary, because the last strip of a vocabulary may be padded. If the checkpoint has a head, it is
+/// visited, even if it repeats the embedding.
 class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
@@ -137,7 +139,7 @@ private:
     std::string m_prefix;
 };
 
-/// The matrices that are quantized when a checkpoint is held in `Storage`.
+/// The matrices that are quantized when the weights are stored as `Storage`.
 template <weight_storage Storage>
 [[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
     const tensor_names published(files.tensors());
@@ -148,8 +150,8 @@ template <weight_storage Storage>
     return found;
 }
 
-/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
-/// for a matrix that cannot be quantized.
+/// The entries of the output file: codes and scales for each matrix in `in_codes`; all other tensors unchanged. Throws
+/// errc::invalid_argument for a matrix that cannot be quantized.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
                                                                                               const coded_matrices::names& in_codes) {
@@ -176,7 +178,7 @@ template <weight_storage Storage>
 [[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
     const std::filesystem::path folder = folder_of_checkpoint(files.path());
     name_set unused = check_parts<bf16>(files, read);
-    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
+    (void)open_tokenizer(folder, read).encode("a"); // encode() is called because sentencepiece rejects a malformed file only on first use
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
     return unused;
 }
@@ -185,11 +187,11 @@ template <weight_storage Storage>
 /// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
 /// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
 ///
-/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
-/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
-/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
-/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
-/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
+/// Checks the input first: throws what opening the folder as a model would throw, including errors in config.json and the mask decoder.
+/// Throws errc::invalid_argument if the folder is already quantized, if `to` is the same folder, if a matrix is not a whole number of
+/// strips and groups (the last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced
+/// by different contents. While quantizing, throws errc::malformed_file for weights that are not finite, errc::cannot_write, and
+/// errc::cancelled. Unused tensors are copied unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
 template <weight_storage Storage>
 void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
                          const progress_callback& progress = {}, bool overwrite = false) {

@@ -16,7 +16,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace model_detail {
 
-/// Runs the whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, before the final norm.
+/// Runs the whole sequence through the decoder in one pass. Returns (T, hidden) in scratch memory, before the final norm.
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& ctx) {

@@ -1,4 +1,4 @@
-// Scratch memory of the passes of a model, calculated: what memory_of() knows of modules and kernels.
+// Calculates the scratch memory of a model's passes for memory_of(), by imitating the allocations of modules and kernels.
 #pragma once
 
 #include <pali/config/siglip_config.hpp>
@@ -17,10 +17,10 @@ namespace pali { inline namespace PALI_ABI {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
-    std::size_t lanes = 16;                           ///< floats of a register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
-    bool bytes = true;                                ///< products of bytes for int8 and int4: AVX2 and later
-    bool avx512_bf16 = false;                         ///< products of bfloat16 by AVX512-BF16
-    bool amx = false;                                 ///< products of bfloat16 by AMX
+    std::size_t lanes = 16;                           ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
+    bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
+    bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
+    bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
     std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
 
@@ -29,10 +29,10 @@ namespace memory_detail {
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
 
-/// The blocks that an arena allocates, without the memory: the same arithmetic as in arena.ipp.
+/// Calculates the sizes of the blocks that an arena allocates, without allocating them. Same arithmetic as in arena.ipp.
 class arena_blocks {
 public:
-    /// As arena::frame.
+    /// Counterpart of arena::frame.
     class frame {
     public:
         constexpr explicit frame(arena_blocks& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
@@ -72,8 +72,9 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-/// Takes from an arena what the passes of a model take, in the same order: a module here for each module of vision/ and decoder/, a kernel
-/// for each of kernels/. One layer stands for all, because each takes the same. A test compares it with the arena.
+/// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for each
+/// tower of vision/ and decoder/ and one for each kernel that takes scratch memory. One layer is enough, because all layers take the same.
+/// A test compares the result with a real arena.
 template <class Weights>
 class scratch_passes {
 public:
@@ -82,7 +83,7 @@ public:
     /// Bytes that the arena has now.
     [[nodiscard]] constexpr std::size_t bytes() const noexcept { return m_arena.floats() * sizeof(float); }
 
-    /// siglip and projector.
+    /// Requests of siglip and projector for one image.
     template <class Config>
     constexpr void image(const Config& config) {
         using storage = typename Weights::tower;
@@ -93,9 +94,9 @@ public:
         linear<storage>(patches, 3 * vision.patch_size * vision.patch_size, {width}, pass::prefill);
         if (vision.layers > 0) {
             const frame layer(m_arena);
-            m_arena.take(patches * width); // the norm
+            m_arena.take(patches * width); // the output of the norm
             linear<storage>(patches, width, {width, width, width}, pass::prefill);
-            m_arena.take(patches * width); // the mixed values
+            m_arena.take(patches * width); // the output of attention
             const shape attended{heads, heads, head_dim};
             if (std::same_as<storage, bf16> && (m_with.avx512_bf16 || m_with.amx)) {
                 m_arena.take(kernels::key_values<bfloat16>::numbers(heads, patches, head_dim) / 2);
@@ -105,15 +106,16 @@ public:
                 attend<float>(attended, patches, patches, pass::prefill);
             }
             linear<storage>(patches, width, {width}, pass::prefill);
-            m_arena.take(patches * width); // the norm
+            m_arena.take(patches * width); // the output of the norm
             linear<storage>(patches, width, {vision.intermediate}, pass::prefill);
             linear<storage>(patches, vision.intermediate, {width}, pass::prefill);
         }
-        m_arena.take(patches * width); // the norm
+        m_arena.take(patches * width); // the output of the norm
         linear<storage>(patches, width, {config.hidden}, pass::prefill);
     }
 
-    /// gemma for `tokens` new tokens after which there are `length`, and the logits of the last one.
+    /// Requests of gemma for a pass over `tokens` new tokens, which brings the sequence to `length` tokens, and for the logits of the last
+    /// token.
     template <class Config>
     constexpr void decoder(const Config& config, std::size_t tokens, std::size_t length, kv_type cache, pass kind) {
         const std::size_t hidden = config.hidden, queries = config.heads * config.head_dim, keys = config.kv_heads * config.head_dim;
@@ -122,9 +124,9 @@ public:
         if (config.layers > 0) {
             {
                 const frame half(m_arena);
-                m_arena.take(tokens * hidden); // the norm
+                m_arena.take(tokens * hidden); // the output of the norm
                 linear<Weights>(tokens, hidden, {queries, keys, keys}, kind);
-                m_arena.take(tokens * queries); // the mixed values
+                m_arena.take(tokens * queries); // the output of attention
                 const shape attended{config.heads, config.kv_heads, config.head_dim};
                 if (cache == kv_type::f32) attend<float>(attended, tokens, length, kind);
                 else attend<bfloat16>(attended, tokens, length, kind);
@@ -132,7 +134,7 @@ public:
                 if (config.post_norms) m_arena.take(tokens * hidden);
             }
             const frame half(m_arena);
-            m_arena.take(tokens * hidden);                                                     // the norm
+            m_arena.take(tokens * hidden);                                                     // the output of the norm
             m_arena.take(tokens * hidden);                                                     // the outputs
             for (std::size_t parts = parts_of(tokens, 1024), part = 0; part < parts; ++part) { // gated_mlp::most_tokens
                 const frame inner(m_arena);
@@ -142,13 +144,13 @@ public:
             }
             if (config.post_norms) m_arena.take(tokens * hidden);
         }
-        m_arena.take(hidden); // the norm of the last token
+        m_arena.take(hidden); // the output of the final norm, last token
         std::size_t logits = config.vocab;
         if constexpr (requires { Weights::matrix::strip; }) logits = Weights::matrix::padded(logits);
         linear<Weights>(1, hidden, {logits}, pass::step);
     }
 
-    /// kernels::product() for each way to multiply that the dispatcher has.
+    /// Requests of kernels::product(), with one branch per implementation that the dispatcher can choose.
     template <class Storage>
     constexpr void product(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs, pass kind) {
         const frame of_one(m_arena);
@@ -171,7 +173,7 @@ public:
     struct shape {
         std::size_t heads, kv_heads, head_dim;
     };
-    /// kernels::attend() for `tokens` queries, of which the last sees `length` keys.
+    /// Requests of kernels::attend() for `tokens` queries, the last of which sees `length` keys.
     template <class Element>
     constexpr void attend(const shape& of, std::size_t tokens, std::size_t length, pass kind) {
         const frame of_one(m_arena);
@@ -194,15 +196,15 @@ public:
 
 private:
     using frame = arena_blocks::frame;
-    static constexpr std::size_t most_columns = 96, most_rows = 288, many_rows = 16; // of loop_floats.hpp
+    static constexpr std::size_t most_columns = 96, most_rows = 288, many_rows = 16; // as in loop_floats.hpp
 
-    /// linear::operator() and linear::each(): the outputs, then the product.
+    /// Requests of linear::operator() and linear::each(): the outputs, then the product.
     template <class Storage>
     constexpr void linear(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs, pass kind) {
         for (const std::size_t n : outputs) m_arena.take(tokens * n);
         product<Storage>(tokens, width, outputs, kind);
     }
-    /// loop_floats() with dot_floats_simd.
+    /// Requests of loop_floats() with dot_floats_simd.
     constexpr void floats(std::size_t tokens, std::size_t width, std::size_t pair) {
         const frame of_one(m_arena);
         m_arena.take(tokens * round_up(width, pair));
@@ -211,7 +213,7 @@ private:
         const std::size_t depth = round_up(parts_of(width, parts_of(width, most)), pair);
         if (depth < width) m_arena.take(m_threads * std::min(tokens, most_rows) * most_columns * m_with.lanes);
     }
-    /// loop_tiles().
+    /// Requests of loop_tiles().
     constexpr void tiles(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs) {
         constexpr std::size_t tile = std::size_t{16} * 16;
         const std::size_t steps = parts_of(width, 32), token_tiles = parts_of(tokens, 16);

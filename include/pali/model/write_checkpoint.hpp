@@ -25,7 +25,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace write_detail {
 
-/// Appends `count` elements, converted to `type` piece by piece.
+/// Appends `count` elements to tensor `name`, converted to `type` in pieces.
 template <class Element>
 void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
     constexpr std::size_t piece = std::size_t{1} << 16;
@@ -62,7 +62,8 @@ public:
                                     [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
                                         if (original.shape == shape)
                                             return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // a convolution that is channels-last in the file
+                                        std::vector<Element> turned; // the elements in the channels-last order in which the file stores
+                                                                     // this convolution
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
@@ -92,7 +93,7 @@ public:
                                     }};
     }
     [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
+    /// Same condition as in binder: a head that differs from the embedding is visited, a copy of the embedding is not.
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
         const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
         if (mine == m_there->end()) return true;
