@@ -34,8 +34,8 @@ struct gated_mlp {
         return y;
     }
 
-    /// Maximum tokens per part. 3B model: 76 MB for gate and up; the layer's weights, 127 MB, are re-read per part, against about a second
-    /// of arithmetic.
+    /// Maximum number of tokens per part. In a 3B model, gate and up then take 76 MB. Each part re-reads the layer's 127 MB of weights,
+    /// which is little compared to about a second of arithmetic.
     static constexpr std::size_t most_tokens = 1024;
 
     /// Binds the tensors of a layer, below "mlp.".
@@ -80,7 +80,8 @@ struct gemma_block {
             pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
             post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
         } else {
-            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1 names this norm so
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // in Gemma 1, this is the name of the
+                                                                                                  // norm before the MLP
         }
         mlp.bind(names["mlp"], config);
     }

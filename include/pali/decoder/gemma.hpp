@@ -43,7 +43,8 @@ struct gemma {
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
-    /// it returns false, stops, keeps the length of the caches, and returns false. Throws errc::capacity_exceeded if a cache is too small.
+    /// `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws errc::capacity_exceeded if a
+    /// cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -61,7 +62,7 @@ struct gemma {
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
     [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& ctx) const {
-        const pass_scope scope(ctx, pass::step); // makes logits of a prefill bitwise equal to those of decode steps
+        const pass_scope scope(ctx, pass::step); // makes the logits of a prefill bit-identical to those of a decode step
         matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, ctx);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
@@ -76,7 +77,7 @@ struct gemma {
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs embedding or head, not both; a head that repeats the
+    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that repeats the
     /// embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {

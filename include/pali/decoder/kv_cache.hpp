@@ -98,7 +98,7 @@ private:
 
     kv_type m_type;
     std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
-    std::unique_ptr<void, void (*)(void*)> m_memory; // calloc: zeroed, and pages that are never touched cost nothing
+    std::unique_ptr<void, void (*)(void*)> m_memory; // from calloc: zeroed, and pages that are never touched use no memory
     std::byte* m_data = nullptr;                     // aligned pointer into m_memory
 };
 

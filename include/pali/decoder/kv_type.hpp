@@ -5,7 +5,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Element type of the KV cache. bf16 halves its memory, and its bandwidth in decode steps with a long context.
+/// Element type of the KV cache. bf16 halves the memory of the cache, and the bytes that a decode step reads from it.
 enum class kv_type { f32, bf16 };
 
 }} // namespace pali::PALI_ABI

@@ -29,7 +29,7 @@ struct linear {
         kernels::active().product(rows_of(x), {kernels::operand{weight, bias, y}}, ctx.kind, ctx.threads, ctx.scratch);
     }
 
-    /// x (T, in) -> (T, out) of each of several maps, in scratch memory. x is converted or packed once for all.
+    /// x (T, in) -> (T, out) of each map, in scratch memory. x is converted or packed once for all maps.
     template <std::same_as<linear>... Maps>
     [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& ctx, const Maps&... maps) {
         std::array<matrix_view, sizeof...(Maps)> y{ctx.take(x.shape(0), maps.weight.count)...};

@@ -39,7 +39,8 @@ public:
     /// Reads an existing dataset to extend it; unknown members are kept. Throws `cannot_open`; `malformed_file` with the reason.
     [[nodiscard]] static coco_writer read(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
 
-    /// Adds a category unless it exists. Categories declared first have the same ids whatever is detected.
+    /// Adds a category unless it exists. Declare the categories before adding images to give them the same ids in every dataset, whatever
+    /// is detected.
     void declare(const std::string& label);
     /// Whether an image of this name has been added.
     [[nodiscard]] bool contains(const std::string& file) const;

@@ -10,10 +10,10 @@
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * Writes the same file as coco_writer, byte for byte, for any number of images. Memory holds only the image names and the categories.
+ * Writes the same file as coco_writer, byte for byte, for any number of images. Keeps only the image names and the categories in memory.
  *
- * finish() makes the file appear as a whole; without it there is no file. Until then the data is in `<path>.part` and
- * `<path>.annotations.part`.
+ * Until finish() is called, the data is in `<path>.part` and `<path>.annotations.part`. finish() creates the complete file; without
+ * finish(), no file is created.
  */
 class coco_file {
 public:

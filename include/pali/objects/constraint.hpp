@@ -31,28 +31,28 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Masks the logits so that the next token continues this grammar:
 ///
-///     answer = nothing | object { " ; " object }
+///     answer = (empty) | object { " ; " object }
 ///     object = y0 x0 y1 x1 [16 mask codes] " " label        y0 < y1, x0 < x1, label one of those given
 ///
-/// For generate_options::constrain. Calls do not modify the object, so one can serve many answers and threads.
+/// Use it as generate_options::constrain. Calls do not modify the object, so one object can serve many answers and threads.
 class object_constraint {
 public:
-    /// Throws errc::invalid_argument if there is no label; errc::missing_token if the vocabulary lacks <loc....>, or <seg...> when `masks`
-    /// is set.
+    /// Throws errc::invalid_argument if there is no label. Throws errc::missing_token if the vocabulary lacks a <loc....> token or, if
+    /// `masks` is set, a <seg...> token.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
         if (labels.empty()) throw error(errc::invalid_argument, "constrained decoding needs at least one label");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
-        // The separator is tokenized together with the label, as text between coordinates is encoded as a whole.
+        // The separator is tokenized together with the label, because the model sees the text between coordinates tokenized as a whole.
         for (const std::string& label : labels) {
             m_words[path(text.encode(" " + label))].ends = true;
             m_words[path(text.encode(" " + label + " ; "))].goes_on = true;
         }
     }
 
-    /// Sets the logits of all tokens that cannot follow `said` to minus infinity. Linear time in both; does not allocate. If `said`
-    /// violates the grammar, only the end-of-sequence token is allowed.
+    /// Sets the logits of all tokens that cannot follow `said` to minus infinity. Takes linear time in the sizes of both arguments; does
+    /// not allocate. If `said` violates the grammar, only the end-of-sequence token is allowed.
     void operator()(std::span<const token> said, std::span<float> scores) const noexcept {
         std::array<token, coordinates + 1> allowed;
         const std::size_t count = follow(said, allowed);
@@ -73,8 +73,8 @@ private:
     /// A trie node over the tokens of the labels.
     struct word {
         std::map<token, std::size_t> next;
-        bool ends = false;    ///< the answer may end here
-        bool goes_on = false; ///< the next object starts here
+        bool ends = false;    ///< the tokens so far are a label: the answer may end here
+        bool goes_on = false; ///< the tokens so far are a label and a separator: the next object starts here
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {

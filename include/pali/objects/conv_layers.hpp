@@ -33,7 +33,7 @@ public:
         names.vector("bias", m_bias, m_shape.out);
     }
 
-    /// Repacks the bound weights, once the binder has filled them in.
+    /// Packs the bound weights. Call it after the binder has filled them in.
     void pack() { m_weights = kernels::conv_weights(m_shape, m_as_stored.data, m_bias); }
 
 private:

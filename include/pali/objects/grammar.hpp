@@ -34,10 +34,11 @@ struct text_range {
 struct spoken_object {
     std::string label;                               ///< trimmed, valid UTF-8; empty if there is none
     std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as generated, 0 to 1023; y0 < y1 and x0 < x1
-    std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; empty unless the answer has all sixteen
-    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label, or of the last tag
+    std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; std::nullopt unless the answer has all sixteen
+    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label, or of the last tag if there is no
+                            ///< label
     text_range box_bytes;   ///< range of the four coordinates
-    text_range label_bytes; ///< range of the label in the answer; if there is none, empty, at the end of `bytes`
+    text_range label_bytes; ///< range of the label in the answer; without a label, an empty range at the end of `bytes`
 };
 
 /// A parsed answer.
@@ -71,8 +72,8 @@ inline void append_utf8(std::string& out, std::string_view text) {
 /// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
     bool is_loc = false;
-    std::optional<std::uint16_t> number; ///< empty if digits or the closing bracket are missing, or the number is out of range
-    text_range bytes;                    ///< empty: there is no tag here
+    std::optional<std::uint16_t> number; ///< std::nullopt if digits or the closing bracket are missing, or the number is out of range
+    text_range bytes;                    ///< empty if there is no tag at this position
 };
 
 /// Parses the tag at byte `at`. A tag cut off by the end of the text counts as malformed.
@@ -123,7 +124,7 @@ private:
         return m_answer.size();
     }
 
-    /// Parses tags separated only by blanks, the label after them and the ';' that ends it. Returns the position after these.
+    /// Parses tags separated only by blanks, then the label and the ';' that ends it. Returns the position after them.
     [[nodiscard]] std::size_t read_run(std::size_t at) {
         begin_object();
         for (;;) {
@@ -147,7 +148,7 @@ private:
     }
 
     void take(const tag& t) {
-        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // starts the next object
+        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // this tag starts the next object
             m_object.label_bytes = {m_object.bytes.end, m_object.bytes.end};
             end_object();
             begin_object();
@@ -209,7 +210,8 @@ private:
  * - A fifth loc in a row starts the next box, which leaves the previous one without a label. A seg after the sixteenth is ignored, as in
  *   big_vision.
  * - A box is skipped if it is incomplete, has a malformed tag (`<loc9999>`, `<loc12>`, a truncated `<loc01`), no area or swapped corners:
- *   big_vision's evaluator treats these as invalid too. Each one counts as skipped, as do mask codes without a box. Its label is dropped.
+ *   big_vision's evaluator treats these as invalid too. A skipped box is counted and its label is dropped. Mask codes without a box are
+ * also counted as skipped.
  * - An object with missing or malformed mask codes has no mask.
  * - Duplicate boxes stay separate objects; see merge().
  * - Bytes that are not valid UTF-8 become U+FFFD in label and text; control characters are kept. Ranges refer to the bytes of `answer`.

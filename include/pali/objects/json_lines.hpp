@@ -13,8 +13,8 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Returns {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]}
 /// without line breaks. Boxes are in pixels, rounded to 1/100. "mask" is the name in `image.mask_files`; "mask" and "text" are omitted if
-/// empty. Invalid UTF-8 becomes U+FFFD; a file name for which that happens is also written as hexadecimal "file_bytes". Numbers that are
-/// not finite become 0. Throws `invalid_argument` if there are mask files, but not one per object.
+/// empty. Invalid UTF-8 becomes U+FFFD. If the file name contains any, its bytes are also written in hexadecimal as "file_bytes". Numbers
+/// that are not finite become 0. Throws `invalid_argument` if `image.mask_files` is neither empty nor one name per object.
 [[nodiscard]] std::string objects_json(const image_objects& image);
 
 /// A JSON Lines file that grows image by image and can be resumed after an interruption.

@@ -1,4 +1,4 @@
-// Writes objects for manual correction in labelme: one JSON file per image, next to it and with the same name.
+// Writes objects for manual correction in labelme, which expects one JSON file per image, in the same folder and with the same name.
 #pragma once
 
 #include <pali/objects/image_objects.hpp>

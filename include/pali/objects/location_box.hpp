@@ -24,7 +24,7 @@ inline void check_divisor(const char* what, int loc_divisor) {
 
 /// Box in pixels for generated coordinates y0, x0, y1, x1 (0 to 1023) in an image of width x height pixels: coordinate / `loc_divisor` *
 /// side. Google's prompt guide, the Hugging Face Space and supervision divide by 1024; big_vision trains and evaluates with 1023, so that
-/// 1023 is the far edge. Throws `invalid_argument` for any other divisor.
+/// coordinate 1023 is the far edge of the image. Throws `invalid_argument` for any other divisor.
 [[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
     object_detail::check_divisor("box_of", loc_divisor);
     const auto pixels = [&](std::uint16_t at, std::size_t side) {

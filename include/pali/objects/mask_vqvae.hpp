@@ -1,4 +1,4 @@
-// Mask VQ-VAE behind the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
+// Mask VQ-VAE, which defines the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
 #pragma once
 
 #include <pali/arch/level_view.hpp>
@@ -32,11 +32,11 @@ struct mask_vqvae_sizes {
     static constexpr std::size_t side = 4;                                    ///< codes form a 4 x 4 grid
     static constexpr std::size_t pixels = 64;                                 ///< masks are 64 x 64 pixels
     static constexpr std::size_t hidden = 128;                                ///< hidden channels
-    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
+    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< channels at 32 x 32, 16 x 16, 8 x 8 and 4 x 4 pixels
 };
 
-/// Finds the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and mask_vqvae.safetensors
-/// that exists.
+/// Finds the file of the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and
+/// mask_vqvae.safetensors that exists, or std::nullopt.
 [[nodiscard]] inline std::optional<std::filesystem::path> find_mask_vqvae(const std::filesystem::path& folder) {
     for (const char* name : {"vae-oid.npz", "mask_vqvae.npz", "mask_vqvae.safetensors"}) {
         std::error_code unreadable;
@@ -86,7 +86,7 @@ private:
 
 /// Encoder: pixels to the vectors that are quantized with the codebook.
 struct mask_encoder : mask_vqvae_sizes {
-    /// (64, 64, 1) -> (4, 4, 128): each halves the side.
+    /// (64, 64, 1) -> (4, 4, 128): each convolution halves the side.
     std::array<conv_layer, 4> reduce{reducing(1, channels[0]), reducing(channels[0], channels[1]), reducing(channels[1], channels[2]),
                                      reducing(channels[2], channels[3])};
     std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> same shape
@@ -130,8 +130,8 @@ public:
         else throw error(errc::unsupported_format, {file.string(), ": the mask network must be a .npz or .safetensors file"});
     }
 
-    /// Decodes sixteen codes (4 x 4, row-major) -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 is inside. 82
-    /// Mflop. Throws errc::invalid_argument for a code above 127.
+    /// Decodes sixteen codes (4 x 4, row-major) to a mask (64, 64). Values are nominally -1 (outside) to 1 (inside), not clamped; above 0
+    /// is inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
     [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& ctx) const {
         const arena::frame frame(ctx.scratch);
         const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
@@ -194,7 +194,8 @@ private:
         }
     }
 
-    /// For each position of z (4, 4, 512), the codebook entry e with the smallest |z - e|² = |z|² - 2 z·e + |e|²; the first one on ties.
+    /// For each position of z (4, 4, 512), finds the codebook entry e with the smallest |z - e|² = |z|² - 2 z·e + |e|²; on ties, the first
+    /// one.
     [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& ctx) const {
         matrix_view products = ctx.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);

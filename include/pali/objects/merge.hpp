@@ -10,14 +10,14 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// When two objects count as duplicates.
+/// Decides which objects count as duplicates.
 struct merge_options {
     float iou = 0.5f;       ///< minimum intersection over union of their boxes; above 0, at most 1 (identical boxes only)
     bool same_label = true; ///< their labels must be equal
 };
 
-/// Indices of the objects that are not duplicates, in ascending order. Greedy: goes from the highest score down (the first one on ties) and
-/// drops duplicates of objects kept before. Throws `invalid_argument` if `iou` is out of range.
+/// Indices of the objects that are not duplicates, in ascending order. Greedy: visits the objects by decreasing score, ties in order, and
+/// drops each one that duplicates an object already kept. Throws `invalid_argument` if `iou` is out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
 /// Removes duplicates; keeps the objects that distinct() selects, in their order. Throws as distinct() does.

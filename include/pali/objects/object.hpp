@@ -17,6 +17,6 @@ struct object {
 };
 
 using detection = object; ///< without a mask
-using segment = object;   ///< with a mask, unless the answer ended before it
+using segment = object;   ///< with a mask, unless the answer ended before the mask codes
 
 }} // namespace pali::PALI_ABI

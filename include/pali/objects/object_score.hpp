@@ -15,8 +15,9 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. A byte piece has its one byte, or the U+FFFD that
-/// replaces it; control pieces, including end of sequence, have an empty range. Compute once per answer, for all of its objects.
+/// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. The range of a byte piece is its one byte, or the
+/// U+FFFD that replaces it. Control pieces, including end of sequence, have an empty range. Compute the ranges once per answer and use them
+/// for all its objects.
 [[nodiscard]] inline std::vector<text_range> token_ranges(const tokenizer& text, std::span<const token> tokens) {
     std::vector<text_range> ranges;
     ranges.reserve(tokens.size());
@@ -25,7 +26,7 @@ namespace pali { inline namespace PALI_ABI {
         ranges.push_back({at, at + bytes});
         at += bytes;
     };
-    std::string said, run; // text of a piece; bytes of consecutive byte pieces
+    std::string said, run; // text of one piece; bytes of a run of byte pieces
     for (std::size_t i = 0; i < tokens.size();) {
         run.clear();
         for (; i < tokens.size() && text.kind(tokens[i]) == piece_kind::byte; ++i) run += static_cast<char>(text.byte(tokens[i]));
@@ -46,11 +47,12 @@ namespace pali { inline namespace PALI_ABI {
     return ranges;
 }
 
-/// Confidence, 0 to 1: the geometric mean of the probabilities of the tokens of the four coordinates and the label, so that long labels are
-/// not penalized. Mask codes are excluded, because many code sequences mean the same mask.
+/// Confidence, 0 to 1: the geometric mean of the token probabilities of the four coordinates and the label. A geometric mean does not
+/// penalize long labels. Mask codes are excluded, because many code sequences mean the same mask.
 ///
 /// `ranges` are the token_ranges() of the answer that `object` was parsed from; `logprobs` are the log-probabilities of its tokens. A token
-/// counts if any of its bytes does. Returns 0 if no token counts. Throws `invalid_argument` unless there is one log-probability per range.
+/// counts if its range overlaps the coordinates or the label. Returns 0 if no token counts. Throws `invalid_argument` unless there is one
+/// log-probability per range.
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
         throw error(errc::invalid_argument,
@@ -69,7 +71,7 @@ namespace pali { inline namespace PALI_ABI {
         }
     }
     const double mean = std::exp(sum / static_cast<double>(std::max<std::size_t>(count, 1)));
-    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN: 0
+    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN becomes 0
 }
 
 }} // namespace pali::PALI_ABI

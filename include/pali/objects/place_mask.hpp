@@ -32,7 +32,7 @@ struct pixel_corners {
                                      : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
 }
 
-/// Visible part of one axis: output pixels [first, first + count) of `size`, at image position `at`.
+/// One axis of a mask that is scaled to `size` pixels. Its pixels [first, first + count) are visible and start at pixel `at` of the image.
 struct axis_part {
     std::size_t size = 0, first = 0, count = 0, at = 0;
 };
@@ -88,7 +88,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-/// Both passes, in Pillow 13's order for this size; see resize().
+/// Runs both passes, in the order that Pillow 13 chooses for this size; see resize().
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y,
                                           const Weights& along_x, const Weights& along_y) {
@@ -117,7 +117,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     std::vector<std::uint8_t> from(values.size());
     std::transform(values.data(), values.data() + values.size(), from.begin(), [](float v) {
         const float share = v * 0.5f + 0.5f;
-        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // NaN: 0
+        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // NaN becomes 0
     });
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
@@ -157,15 +157,15 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
                                      std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
     object_detail::check_divisor("place_mask", loc_divisor);
-    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides first: the rounding decides what is truncated
+    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides before multiplying: the rounding can change the truncated result
         return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
     return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
                                    width, height, style);
 }
 
-/// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, or if the box is over 2^24
-/// pixels a side or not finite.
+/// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, if the box is not finite, or if
+/// a side of it is longer than 2^24 pixels.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
     const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };

@@ -67,9 +67,9 @@ struct mask_polygons {
     return found;
 }
 
-/// Joins all outlines and holes into one polygon, connected by pairs of coincident segments where they are closest; for formats with one
-/// polygon per object. Filled by the even-odd rule it is the mask. Empty if there are no outlines. O(points squared) for masks of several
-/// parts.
+/// Joins all outlines and holes into one polygon, for formats with one polygon per object. The parts are connected where they are closest,
+/// by two coincident segments. Filling the result by the even-odd rule reproduces the mask. Empty if there are no outlines. O(points
+/// squared) if the mask has several parts.
 [[nodiscard]] inline polygon joined(const mask_polygons& parts) {
     polygon line;
     const auto join = [&](const polygon& other) {
@@ -83,7 +83,7 @@ struct mask_polygons {
             for (std::size_t j = 0; j < other.size(); ++j)
                 if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest)
                     nearest = distance, at = i, entry = j;
-        polygon path; // around from the entry and back, then back to the point of departure
+        polygon path; // from the entry point around `other` and back to it, then back to line[at]
         for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
         path.push_back(line[at]);
         line.insert(line.begin() + static_cast<std::ptrdiff_t>(at) + 1, path.begin(), path.end());

@@ -20,9 +20,9 @@ enum class yolo_form {
     polygons, ///< "class x y x y ...": segmentation datasets; the border of the mask, or the corners of the box if there is no mask
 };
 
-/// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals in any locale. New labels get new
-/// numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of several regions or with holes becomes
-/// one polygon: see joined(). The format has no scores.
+/// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals. The decimal separator is a point in
+/// every locale. New labels get new numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of
+/// several regions or with holes becomes one polygon: see joined(). The format has no scores.
 [[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
@@ -44,7 +44,7 @@ enum class yolo_form {
         }
         const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
         const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
-        if (!(x1 > x0 && y1 > y0)) continue; // drops NaN too
+        if (!(x1 > x0 && y1 > y0)) continue; // also drops NaN
         out += std::to_string(categories.number_of(o.label));
         if (form == yolo_form::boxes) out += share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0);
         else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);

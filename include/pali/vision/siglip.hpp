@@ -24,7 +24,7 @@ struct siglip {
     explicit siglip(const Config& c) : config(c), layers(c.layers) {}
 
     /// Normalized pixels (3, S, S) -> (P, D), in scratch memory. Calls `after(0, x)` with the patch embeddings, then `after(i + 1, x)`
-    /// after block i. If it returns false, stops; the returned values are then meaningless.
+    /// after block i. If `after` returns false, stops; the returned values are then meaningless.
     template <class After>
     [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
         matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);

@@ -25,7 +25,7 @@ struct siglip_attention {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
         const auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
         auto mixed = ctx.take(x.shape(0), x.shape(1));
-        // Attention rounds to bfloat16 exactly where the linear layers do.
+        // Attention rounds its operands to bfloat16 if and only if the linear layers do.
         const arch::features& extensions = kernels::active().usable();
         if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, ctx);
         else mix<float>(q, k, v, mixed, ctx);

@@ -1,4 +1,4 @@
-// Binds the tensors of a checkpoint to the members of a model: first names and shapes, then memory.
+// Binds the tensors of a checkpoint to the members of a model. Checks names and shapes first, then fills the members.
 #pragma once
 
 #include <pali/core/describe.hpp>
@@ -31,8 +31,8 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Collects the tensors that a model requests, reports all mismatches in one error, then fills the members, which must not move until then.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
+/// Collects the tensors that a model requests, reports all mismatches in one error, then fills the requested members. The members must not
+/// move before they are filled. Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
 class binder {
 public:
     /// A node in the tree of names, as a tensor_visitor: scope["layers.0"]["mlp"] requests tensors below "layers.0.mlp.".
@@ -83,7 +83,8 @@ public:
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and a mapped model too. `source` is for messages. Throws what refuse_foreign_format() throws.
+    /// `table` must outlive the binder. If the weights are mapped, it must also outlive the model. `source` is the name of the checkpoint
+    /// in messages. Throws what refuse_foreign_format() throws.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
         const tensor_names names(table);
@@ -99,7 +100,8 @@ public:
     /// The root of the tree of names.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Tensors that were not requested, except buffers: harmless value heads, heads of other tasks, counters.
+    /// Descriptions of the tensors that were not requested, except buffers. Examples are value heads, heads of other tasks and counters,
+    /// which are harmless.
     [[nodiscard]] short_list unused() const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors)
@@ -116,8 +118,9 @@ public:
     /// Whether a requested tensor has an unsupported dtype.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
-    /// Throws errc::checkpoint_mismatch with missing and misshapen tensors, ten per kind, and with unused ones, which are errors of their
-    /// own if `strict` or if one belongs to a layer. `hint` suggests a cause. If no name is known, the message is a single line.
+    /// Throws errc::checkpoint_mismatch if tensors are missing or misshapen. Unused tensors are also an error if `strict`, or if one of
+    /// them belongs to a layer. The message lists at most ten tensors of each kind, and ends with `hint`, which suggests a cause. If no
+    /// requested name is found, the message is a single line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
             throw error(errc::checkpoint_mismatch,
@@ -152,8 +155,9 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the requested members; returns the memory that some point into. Call check() first. `copied` gets the bytes of each tensor
-    /// that is not read again. Progress: stage "load", per copied tensor; returning false throws errc::cancelled. Throws std::bad_alloc.
+    /// Fills the requested members. Returns the memory of the tensors that were copied or converted. Call check() first. `copied` is called
+    /// with the bytes of each such tensor, which are not read again. Progress, stage "load", is reported after each copied tensor;
+    /// returning false throws errc::cancelled. Throws std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
@@ -266,7 +270,7 @@ private:
                           }}});
     }
 
-    [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not quantize it
+    [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not store it quantized
         if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
@@ -276,7 +280,7 @@ private:
         using layout = quantized_rows<Bits>;
         const std::size_t width = shape[1];
         m_used.insert(name);
-        if (!layout::fits(count, width)) // count includes padding, which the file may omit
+        if (!layout::fits(count, width)) // `count` includes the padding rows, which the file may omit
             return tell(kind::size,
                         {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantized<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
@@ -318,7 +322,7 @@ private:
         const tensor_info* info;
         const std::string* name; // in the file
     };
-    struct other_codes { // matrices whose quantization differs from the requested one
+    struct other_codes { // matrices that the file stores quantized, but not as requested
         std::size_t count = 0;
         const char* weights = "";
         std::string first{};

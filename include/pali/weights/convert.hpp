@@ -1,4 +1,4 @@
-// Conversion of stored elements to the dtype of the model.
+// Converts stored elements to the dtype of the model.
 #pragma once
 
 #include <pali/core/bfloat16.hpp>
@@ -32,7 +32,7 @@ namespace detail {
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // memcpy: the format does not guarantee alignment
+        From value; // read by memcpy, because the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));

@@ -18,7 +18,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Index of the first element that is NaN or infinite; nothing if there is none, or if the dtype is not BF16, F16 or F32.
+/// Index of the first element that is NaN or infinite; std::nullopt if there is none, or if the dtype is not BF16, F16 or F32.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
@@ -34,7 +34,8 @@ namespace pali { inline namespace PALI_ABI {
     return std::nullopt;
 }
 
-/// Lists the tensors with such an element, except those in `without`: "model.safetensors: tensor 'norm.weight' has nan at (12, 3)".
+/// Lists the tensors with an element that is NaN or infinite, except those in `without`: "model.safetensors: tensor 'norm.weight' has nan
+/// at (12, 3)".
 [[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors, const std::set<std::string, std::less<>>& without = {}) {
     short_list found;
     for (const auto& [name, tensor] : tensors) {

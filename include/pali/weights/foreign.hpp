@@ -41,7 +41,8 @@ namespace pali { inline namespace PALI_ABI {
     return {};
 }
 
-/// The first tensor of a PEFT adapter that is stored next to its base weights (LoRA, modules_to_save); null if there is none.
+/// The name of the first tensor of an unmerged PEFT adapter (LoRA, modules_to_save) that is stored together with its base weights; null if
+/// there is none.
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
     static constexpr std::string_view segments[] = {".base_layer.",       ".lora_A.",           ".lora_B.",
                                                     ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};

@@ -18,8 +18,8 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Converts a tensor name to that of the published checkpoints. Since 4.52, transformers prepends "model.", drops the decoder's inner
-/// "model." and moves the head to the top level. Since 5, "vision_model." is gone too, and saved files mix old and new names. A model saved
-/// without its head (PaliGemmaModel) has no "model." at all.
+/// "model." and moves the head to the top level. Version 5 also drops "vision_model.", and its saved files mix old and new names. A model
+/// saved without its head (PaliGemmaModel) has no "model." at all.
 [[nodiscard]] inline std::string published_name(std::string_view name) {
     struct renamed {
         std::string_view now, published;
@@ -56,7 +56,7 @@ namespace detail {
     return out;
 }
 
-/// The prefix before the published or newer name of a decoder layer, embedding or final norm; nothing for other tensors.
+/// The prefix before the published or newer name of a decoder layer, embedding or final norm; std::nullopt for other tensors.
 [[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
     constexpr std::string_view decoder = "language_model.", inner = "model.";
     for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
@@ -75,8 +75,8 @@ namespace detail {
 } // namespace detail
 
 /// Published names of a checkpoint's tensors, which a wrapper or a training program may have renamed. Segments of wrappers are removed
-/// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors share it; other tensors may
-/// lack it.
+/// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors have it, even if other
+/// tensors lack it.
 class tensor_names {
 public:
     /// Reads only the names.
@@ -93,7 +93,8 @@ public:
         return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
     }
 
-    /// The prefixes of the decoders. If there are several, the file holds several models or parts of one, and no prefix is removed.
+    /// The prefixes of the decoder tensors. If there are several, the file holds several models or several parts of one model, and no
+    /// prefix is removed.
     [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
 
 private:
@@ -122,14 +123,14 @@ private:
         .str();
 }
 
-/// Whether a tensor is a weight of a decoder or vision layer. If the configuration has no place for one, it belongs to another model, and
-/// the answers would be wrong.
+/// Whether a tensor is a weight of a decoder or vision layer. If the configuration has no place for such a tensor, the checkpoint belongs
+/// to another model, and the answers would be wrong.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
     return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
            (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
-/// Whether a tensor is not a parameter but a buffer that old versions of transformers saved.
+/// Whether a tensor is a buffer that old versions of transformers saved, and not a parameter.
 [[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }

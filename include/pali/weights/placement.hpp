@@ -12,25 +12,25 @@
 
 namespace pali { inline namespace PALI_ABI { namespace weights_detail {
 
-/// The elements as the file stores them, in place or copied: `set` gets their address.
+/// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
     std::function<void(const std::byte*)> set;
 };
-/// Other elements than the file stores, written into new memory.
+/// The elements are converted: `write` computes them into new memory.
 struct converted {
     std::function<void(std::byte*, thread_pool&)> write;
 };
 /// A tensor and how a member of the network gets its elements.
 struct placed_tensor {
     const tensor_info* tensor;
-    std::size_t bytes; // of the copy, if any
+    std::size_t bytes; // size of the copy, if one is made
     bool small;        // a vector: copied only if it cannot be used in place
     std::variant<as_stored, converted> placement;
 
     [[nodiscard]] bool copies(residency where) const noexcept {
         return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
     }
-    /// Into `memory`, or in place without it.
+    /// Places the elements in `memory`, or uses them in place if `memory` is null.
     void place(std::byte* memory, thread_pool& threads) const {
         if (const auto* const other = std::get_if<converted>(&placement)) return other->write(memory, threads);
         const auto& set = std::get<as_stored>(placement).set;

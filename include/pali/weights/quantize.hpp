@@ -1,4 +1,4 @@
-// Quantization of a stored matrix to 8 or 4 bits.
+// Quantizes a stored matrix to 8 or 4 bits.
 #pragma once
 
 #include <pali/core/quantized_rows.hpp>
@@ -15,7 +15,7 @@
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Requirements on a matrix of quantized_rows, for messages.
+/// Describes the sizes that quantized_rows supports, for messages.
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantized() {
     using layout = quantized_rows<Bits>;
@@ -30,8 +30,8 @@ template <std::size_t Bits>
     return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Quantizes a matrix (rows, columns) of whole groups into `memory`, codes then scales, quantized_bytes() in all, and returns a view. The
-/// last strip is padded with zero rows, which the view includes.
+/// Quantizes a matrix (rows, columns), whose rows are whole groups, and returns a view. Writes quantized_bytes() bytes to `memory`: codes,
+/// then scales. The last strip is padded with zero rows, which the view includes.
 template <std::size_t Bits>
 quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
     using layout = quantized_rows<Bits>;

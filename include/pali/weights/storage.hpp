@@ -10,7 +10,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// float32 weights: zero-copy for a float32 checkpoint, an exact copy for smaller types.
+/// float32 weights: zero-copy for a float32 checkpoint, an exact conversion of smaller types.
 struct f32 {
     using matrix = rows<const float>;          ///< decoder matrices
     using tower = f32;                         ///< storage of vision tower and projector
@@ -32,7 +32,7 @@ struct int8 {
     static constexpr const char* name = "int8"; ///< in files and messages
 };
 
-/// The same with 4 bits and one scale per 32 elements: 4.5 bits per element.
+/// Same as int8, but with 4 bits and one scale per 32 elements: 4.5 bits per element.
 struct int4 {
     using matrix = quantized_rows<4>;           ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
@@ -43,8 +43,8 @@ struct int4 {
 template <class S>
 concept weight_storage = std::same_as<S, f32> || std::same_as<S, bf16> || std::same_as<S, int8> || std::same_as<S, int4>;
 
-/// dtype of the codes of a quantized matrix. A file stores the codes under the matrix's own name and the scales next to them, in the shapes
-/// of quantized_rows.
+/// dtype of the codes of a quantized matrix. A file stores the codes under the name of the matrix, and the scales under that name with
+/// scales_suffix. quantized_rows defines the shapes.
 template <std::size_t Bits>
 inline constexpr dtype code_type = Bits == 8 ? dtype::i8 : dtype::u8;
 inline constexpr std::string_view scales_suffix = "_scale";     ///< suffix of the scales' name: "...q_proj.weight_scale", BF16

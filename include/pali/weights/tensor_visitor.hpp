@@ -11,8 +11,8 @@
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * A node in the tree of names, as bind() takes it. Each module calls it once per tensor, with the published name, the member that holds the
- * tensor, and its shape. Visitors fill the member from a file (binder), list the tensors, quantize them, or write them.
+ * A node in the tree of names: the argument of bind(). Each module calls it once per tensor, with the published name, the member that holds
+ * the tensor, and its shape. Visitors fill the member from a file (binder), list the tensors, quantize them, or write them.
  *
  * - `at[name]`: the node below `name`.
  * - `at.matrix(name, member, shape)`: a matrix in the model's storage, rows<const Element> or quantized_rows<Bits>. The shape may have more

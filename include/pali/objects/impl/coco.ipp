@@ -102,7 +102,7 @@ struct coco_entries {
     }
 };
 
-/// Serializes on one line. Values read from a file may hold anything: invalid UTF-8 becomes U+FFFD.
+/// Serializes on one line. Values read from a file may contain invalid UTF-8, which becomes U+FFFD.
 [[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) {
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

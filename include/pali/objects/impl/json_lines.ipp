@@ -54,8 +54,8 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
         const std::string file = object_detail::file_of_line(line);
-        const bool is_last = in.eof(); // without a line break
-        // Only removes what looks like a line of ours: the path may be another file by mistake.
+        const bool is_last = in.eof(); // the line does not end with a line break
+        // Removes the line only if it looks like one of ours, because `path` may name another file by mistake.
         const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
         if (is_last && file.empty() && is_ours) {
             in.close();

@@ -16,7 +16,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace object_detail {
 
-/// Rounds to 1 / steps; 0 for values that are not finite, which JSON cannot represent.
+/// Rounds to a multiple of 1 / steps; 0 for values that are not finite, which JSON cannot represent.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
     const double scaled = std::round(value * steps) / steps;
     return std::isfinite(scaled) ? scaled + 0.0 : 0.0; // + 0.0: avoids "-0.0"
