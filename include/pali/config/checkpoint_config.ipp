@@ -52,7 +52,7 @@ struct read_fields {
     const config_section& section;
     bool gemma2 = false;
 
-    void operator()(const config_fields::generation&, bool&) const {} // read before: the defaults depend on it
+    void operator()(const config_fields::generation&, bool&) const {} // already read, because the defaults depend on it
     void operator()(const config_fields::side& field, std::size_t& value) const {
         // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
         if (const auto* given = section.find(field.key); given != nullptr && given->is_array())
@@ -90,7 +90,7 @@ inline constexpr dynamic_vision paligemma_vision_defaults{
     if (const std::size_t channels = vision.size("num_channels", 3, 1, config_fields::most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "only 3 is supported");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"only \"", tanh_gelu, "\" is supported"});
-    // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
+    // Pixels beyond the last whole patch are ignored, because SiglipVisionEmbeddings rounds down. At least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size (", out.image_size, ")"});
     if (out.heads != 0 && out.hidden % out.heads != 0)
@@ -136,7 +136,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
             .head_dim = 256,
             .query_pre_attn_scalar = 256,
             .attention_softcap = gemma2 ? 50.0f : 0.0f,
-            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies it with either decoder; Gemma's own default is none
+            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies the softcap with either decoder; Gemma has none by default
             .rope_theta = 10000,
             .norm_eps = 1e-6f,
             .post_norms = gemma2,
@@ -181,7 +181,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
     const auto find = [&](const char* key) -> const config_section* {
         for (const config_section* place : {&generation, &top})
             if (place->find_value(key) != nullptr) return place;
-        return text.find(key) != nullptr ? &text : nullptr; // null is a deliberate "none" here
+        return text.find(key) != nullptr ? &text : nullptr; // in text_config, null means that there is no such token
     };
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
@@ -211,8 +211,8 @@ PALI_INLINE void read_image(const config_section& file, preprocessing& out, std:
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    // Cropping or padding to the current size changes nothing. Without pad_size, images are padded to the largest, and all have the same
-    // size.
+    // Cropping or padding to the current size changes nothing. Without pad_size, images are padded to the largest of them, which changes
+    // nothing either, because all have the same size after resizing.
     const auto leaves_sides = [&](const char* key) {
         const auto* sides = file.find_value(key);
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};

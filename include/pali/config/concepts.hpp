@@ -1,4 +1,4 @@
-// Concepts of configuration types: the members that every configuration has, constant at compile time or read at run time.
+// Concepts of configuration types. They name the members of a configuration, which are constants at compile time or are read at run time.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,8 +11,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace config_detail {
 
-/// False for a configuration with compile-time sizes that are invalid. `dynamic` has ordinary members, which are checked when they are
-/// read.
+/// Returns false if the sizes are compile-time constants and invalid. The members of `dynamic_vision` are not constants; they are checked
+/// when they are read.
 template <class C>
 [[nodiscard]] consteval bool has_possible_vision() {
     if constexpr (!std::is_member_object_pointer_v<decltype(&C::patch_size)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)

@@ -1,5 +1,5 @@
-// The fields of a configuration, once: their keys in config.json and their limits. Copying, comparing, reading and writing configurations
-// all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
+// The single list of all fields of a configuration: their keys in config.json and their limits. Copying, comparing, reading and writing
+// configurations all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,7 +8,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace config_fields {
 
-/// A number of pixels, from `least` to `most`; one for both sides.
+/// A side in pixels, from `least` to `most`. Width and height are equal.
 struct side {
     const char* key;   ///< in config.json
     std::size_t least; ///< smallest value
@@ -24,14 +24,14 @@ struct size {
 struct number {
     const char* key;          ///< in config.json
     bool allow_zero = false;  ///< whether 0 is allowed
-    bool only_gemma2 = false; ///< not read for the first generation, whose value follows from other fields
+    bool only_gemma2 = false; ///< not read for Gemma 1, where the value follows from other fields
 };
-/// A softcap, 0 or above; null in config.json stands for 0, which is none.
+/// A softcap, 0 or above. 0 means no softcap; null in config.json stands for 0.
 struct softcap {
     const char* key;          ///< in config.json
-    bool only_gemma2 = false; ///< 0 in the first generation, whatever the file has
+    bool only_gemma2 = false; ///< always 0 for Gemma 1, whatever the file contains
 };
-/// The base of RoPE, which has several forms in config.json.
+/// The base of RoPE, which config.json can express in several forms.
 struct rope_base {
     const char* key; ///< in config.json
 };
@@ -44,8 +44,8 @@ struct generation {
 inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
                              most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
 
-/// Calls visit(field, member...) for each number of a vision tower; the keys are those of `vision_config`. Each argument is a
-/// vision_config.
+/// Calls visit(field, member...) for each field of a vision tower. The keys are those of the section `vision_config`. Each argument models
+/// the concept vision_config.
 template <class Visit, class... Configs>
 constexpr void visit_vision(Visit&& visit, Configs&... of) {
     visit(side{"image_size", 1, most_pixels_a_side}, of.image_size...);
@@ -57,7 +57,8 @@ constexpr void visit_vision(Visit&& visit, Configs&... of) {
     visit(number{"layer_norm_eps", true}, of.norm_eps...);
 }
 
-/// The same for a decoder; the keys are those of `text_config`. The sliding windows are a function of the layer and not visited.
+/// Same, for a decoder. The keys are those of the section `text_config`. Sliding windows are not visited, because they are a function of
+/// the layer.
 template <class Visit, class... Configs>
 constexpr void visit_decoder(Visit&& visit, Configs&... of) {
     visit(generation{"model_type"}, of.post_norms...);

@@ -7,9 +7,9 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// config.json of a model, with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the same
-/// configuration from it, apart from image preprocessing, which has a file of its own. Throws errc::unsupported_config for sliding windows
-/// that config.json cannot express: of two lengths, or in a decoder of the first generation.
+/// Returns the text of config.json with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the
+/// same configuration from it, except for image preprocessing, which has its own file. Throws errc::unsupported_config for sliding windows
+/// that config.json cannot express: windows of different lengths, or windows in a Gemma 1 decoder.
 [[nodiscard]] std::string config_json(const checkpoint_config& of);
 
 }} // namespace pali::PALI_ABI

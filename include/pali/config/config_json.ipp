@@ -69,7 +69,7 @@ PALI_INLINE std::string config_json(const checkpoint_config& of) {
              {"eos_token_id", of.eos},
              {"pad_token_id", of.pad},
              {"tie_word_embeddings", of.tied}};
-    if (of.eos.empty()) { // null is "none" in text_config, and "not given" at the top
+    if (of.eos.empty()) { // null means "no such token" in text_config, but "not given" at the top level
         top.erase("eos_token_id");
         text["eos_token_id"] = nullptr;
     }

@@ -20,7 +20,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 struct config_problems {
     std::filesystem::path folder;   ///< folder of the files
     std::vector<std::string> found; ///< each begins with its file name
-    bool malformed = false;         ///< false: only unsupported values
+    bool malformed = false;         ///< whether a problem is a malformed value and not only an unsupported one
 
     /// Adds a problem once, even if its section is read twice.
     void add(error_text&& problem) {
@@ -75,7 +75,8 @@ public:
     /// Whether the value is present but not an object, which section() has already reported.
     [[nodiscard]] bool is_broken(const char* key) const { return find_value(key) != nullptr && !find_value(key)->is_object(); }
 
-    /// An integer in [lowest, highest], `otherwise` if absent; 0 if invalid, which callers exclude from further checks.
+    /// An integer in [lowest, highest]; `otherwise` if the key is absent. Returns 0 for an invalid value, and callers skip further checks
+    /// of a 0.
     [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise, std::size_t lowest, std::size_t highest) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;
@@ -137,7 +138,7 @@ public:
         m_problems.malformed = true;
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str(), " is needed"});
     }
-    /// Reports a valid value that no supported model has.
+    /// Reports a value that is valid but that no supported model has.
     void unsupported(const char* key, error_text&& needed) const {
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str()});
     }

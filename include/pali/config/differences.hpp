@@ -15,8 +15,8 @@ struct config_difference {
     std::string second; ///< value in the second configuration, as text
 };
 
-/// All differences between two models. If there are none, both accept the same weights and compute the same results. For a compiled type,
-/// pass sizes_of(type{}).
+/// All differences between two configurations. If there are none, both accept the same weights and compute the same results. For a compiled
+/// type, pass sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
 }} // namespace pali::PALI_ABI

@@ -13,7 +13,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Visitor of config_fields that notes where the second and the third argument differ. `section`: "text_config.".
+/// Visitor of config_fields that records a difference between its second and third argument. `section` is the prefix of the field's name:
+/// "text_config.".
 struct note_differences {
     std::vector<config_difference>& out;
     std::string section;
@@ -35,12 +36,12 @@ struct note_differences {
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
     config_fields::visit_decoder(detail::note_differences{out, "text_config."}, a, b);
-    if (a.layers == b.layers) // layers of models with different depths do not correspond
+    if (a.layers == b.layers) // with different depths, layers cannot be compared one by one
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
             if (first == second) continue;
             out.push_back({"text_config.sliding_window of layer " + std::to_string(layer), std::to_string(first), std::to_string(second)});
-            break; // one differing layer is enough
+            break; // one layer is enough to report the difference
         }
     config_fields::visit_vision(detail::note_differences{out, "vision_config."}, a.vision, b.vision);
     return out;

@@ -18,7 +18,8 @@ struct dynamic_vision {
     /// @}
 };
 
-/// A model of any size: satisfies `model_config` with ordinary members. Each member costs a load where a compiled type has a constant.
+/// A model of any size: satisfies `model_config` with ordinary members. Reading a member costs a load, where a compiled type has a
+/// constant.
 struct dynamic {
     dynamic_vision vision; ///< the vision tower
     /// @{

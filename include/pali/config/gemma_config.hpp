@@ -8,7 +8,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Common to Gemma 1 decoders: pre-norms only, no softcaps, no sliding windows. arXiv 2403.08295.
 struct gemma_family {
     static constexpr std::size_t vocab = 257216;   ///< 256000 + 1024 `<loc>` + 128 `<seg>` + `<image>`, padded to a multiple of 64
-    static constexpr std::size_t positions = 8192; ///< tokens of the longest sequence: max_position_embeddings
+    static constexpr std::size_t positions = 8192; ///< maximum sequence length in tokens: max_position_embeddings
     /// @{
     /// See decoder_config; values of transformers GemmaConfig.
     static constexpr float attention_softcap = 0, final_softcap = 0, rope_theta = 10000, norm_eps = 1e-6f;

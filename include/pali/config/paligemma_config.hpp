@@ -12,7 +12,7 @@ struct paligemma : Decoder {
     [[no_unique_address]] Vision vision{}; ///< the vision tower
 };
 
-/// PaliGemma 2 (arXiv 2412.03555): the same with a Gemma 2 decoder.
+/// PaliGemma 2 (arXiv 2412.03555): a Gemma 2 decoder with a SigLIP vision tower.
 template <decoder_config Decoder, vision_config Vision>
     requires(Decoder::post_norms)
 struct paligemma2 : paligemma<Decoder, Vision> {};

@@ -1,4 +1,4 @@
-// Configuration of image preprocessing: what preprocessor_config.json holds and what preprocess() does.
+// Configuration of image preprocessing: the contents of preprocessor_config.json, which preprocess() applies.
 #pragma once
 
 #include <pali/core/macros.hpp>

@@ -95,7 +95,7 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
     return detail::with_config_from<0>(name, f);
 }
 
-/// The name of the variant that equals `sizes` in every field; nothing if there is none.
+/// The name of the variant that equals `sizes` in every field; std::nullopt if there is none.
 [[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
 }} // namespace pali::PALI_ABI

@@ -1,4 +1,4 @@
-// Body of registry.hpp. Separate because comparing all variants takes long to compile.
+// Body of registry.hpp. It has its own file because the comparison with all variants takes long to compile.
 #pragma once
 
 #include <pali/config/differences.hpp>

@@ -12,19 +12,21 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Throws errc::config_mismatch with the fields, at most ten, in which config.json differs from `compiled`, the variant called `name`.
+/// Throws errc::config_mismatch if config.json differs from `compiled`, the sizes of the variant `name`. The message lists at most ten
+/// differing fields.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
 } // namespace detail
 
-/// Throws errc::config_mismatch with the fields in which config.json and the compiled type differ. Does nothing for `dynamic`, which was
-/// read from config.json.
+/// Throws errc::config_mismatch if config.json differs from the compiled type; the message lists the fields. Does nothing for `dynamic`,
+/// which was read from config.json.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
     if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
-/// The configuration of a model of type `Config`: the sizes that were read for `dynamic`, otherwise the type's own, which must fit.
+/// Returns the configuration of a model of type `Config`. For `dynamic`, that is the sizes read from config.json. Otherwise it is the
+/// type's own, which must equal them; throws what require_fit() throws.
 template <model_config Config>
 [[nodiscard]] Config make_config(const checkpoint_config& read) {
     if constexpr (std::is_same_v<Config, dynamic>) {
