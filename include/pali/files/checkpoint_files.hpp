@@ -19,18 +19,18 @@ namespace pali { inline namespace PALI_ABI {
 /// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws;
-    /// errc::cannot_open with the missing shards (a set without an index must be complete); errc::malformed_file if a file or index
-    /// violates the format or names a shard outside the folder.
+    /// `given` is a checkpoint as find_checkpoint() accepts it: a folder or one .safetensors file. Throws what find_checkpoint() throws.
+    /// Throws errc::cannot_open if shards are missing, and lists them; without an index, the set of shards must be complete. Throws
+    /// errc::malformed_file if a file or index violates the format, or if the index names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
     /// The tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mmapped files, sorted by name.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that are in the index but not in their shard, and the reverse; without an index, tensors that are in several shards. The
-    /// table contains the tensors of all shards. If several shards hold a tensor, it is the one that the index points to, or else the
-    /// first.
+    /// Differences between the index and the shards: tensors in the index that are not in their shard, and the reverse. Without an index:
+    /// tensors that occur in several shards. The table contains the tensors of all shards. For a tensor that occurs in several shards, it
+    /// contains the copy to which the index points, otherwise the first one.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
@@ -42,9 +42,9 @@ public:
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
-    /// Whether a single file was given whose name is that of a shard (model-00001-of-00002.safetensors).
+    /// Whether the checkpoint was given as a single file that has the name of a shard (model-00001-of-00002.safetensors).
     [[nodiscard]] bool is_shard() const;
-    /// The path as given, or the snapshot in it.
+    /// The path as given; for a folder of the Hugging Face cache, its snapshot.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
@@ -57,8 +57,8 @@ private:
     short_list m_differences;
 };
 
-/// Reads the weight_map of an index file, tensor name -> shard name. Throws errc::cannot_open, and errc::malformed_file if a shard name is
-/// not that of a .safetensors file in the same folder.
+/// Reads the weight_map of an index file, tensor name -> shard name. Throws errc::cannot_open. Throws errc::malformed_file if a shard is
+/// not a .safetensors file in the same folder.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
 
 /// Whether files with this extension, such as ".bin", hold weights in any checkpoint format.

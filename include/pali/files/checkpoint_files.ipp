@@ -23,7 +23,7 @@ PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
 
 namespace detail {
 
-/// Explains why a folder has no readable weights, if its contents tell.
+/// Explains why a folder has no readable weights, as far as its contents show the reason.
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
     std::set<std::string> others;
     std::error_code failure;
@@ -36,7 +36,7 @@ namespace detail {
            ": to read one .safetensors file alone, pass the file itself; convert other formats with transformers' save_pretrained";
 }
 
-/// Numbers in a file name of the form model-00001-of-00002.safetensors.
+/// The two numbers in a file name of the form model-00001-of-00002.safetensors.
 struct shard_number {
     std::size_t number = 0, count = 0;
 };

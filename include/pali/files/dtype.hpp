@@ -12,7 +12,7 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// All dtypes of the format (safetensors 0.8, tensor.rs, enum Dtype), in its order, which determines the layout of written files. The
-/// library computes with bf16, f16 and f32. The others are known so that a checkpoint can be listed and a wrong dtype can be reported.
+/// library computes with bf16, f16 and f32. The other dtypes are known so that checkpoints with them can be listed and reported.
 enum class dtype {
     boolean,
     f4,
@@ -90,7 +90,7 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The dtype of that name, in the spelling of the format; nothing for an unknown name.
+/// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const detail::dtype_row& row : detail::dtype_rows)
         if (name == row.name) return row.type;

@@ -117,8 +117,10 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
 
 PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
     const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
-    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // MADV_DONTNEED would discard other memory
-#if !defined(_WIN32)                                                                          // Windows trims the working set by itself
+    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size()))
+        return;      // MADV_DONTNEED would discard memory outside
+                     // the file
+#if !defined(_WIN32) // Windows trims the working set by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
@@ -138,14 +140,15 @@ PALI_INLINE page_memory::page_memory(std::size_t size) : m_size(size) {
 #else
     constexpr std::size_t huge_page = std::size_t{2} << 20; // x86-64, and AArch64 with 4 KiB pages
     if (size > std::numeric_limits<std::size_t>::max() - 2 * huge_page) throw std::bad_alloc();
-    // Reserves room to align to a huge page, and ends on a huge page boundary: no huge page is shared with another mapping.
+    // Reserves one huge page more, to align the start. The size is a multiple of the huge page, so no huge page is shared with another
+    // mapping.
     m_mapping_size = (size + huge_page - 1) / huge_page * huge_page + huge_page;
     m_mapping = ::mmap(nullptr, m_mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m_mapping == MAP_FAILED) throw std::bad_alloc();
     const auto begin = reinterpret_cast<std::uintptr_t>(m_mapping);
     m_data = reinterpret_cast<std::byte*>((begin + huge_page - 1) / huge_page * huge_page);
 #  if defined(MADV_HUGEPAGE)
-    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // may be refused: ordinary pages then
+    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // if the system refuses, ordinary pages are used
 #  endif
 #endif
 }

@@ -16,11 +16,12 @@ inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 /// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is supported, encryption and
 /// multi-disk archives are not. The file is not trusted: lengths, ranges (inside the file, no overlap), checksums, names and the header of
 /// every array are checked before a tensor is returned. A stored array is used in place, aligned or not. A deflated array is inflated into
-/// memory of this object, never beyond the shape in its header, and only if all of them together stay within npz_inflated_limit.
+/// memory of this object, never beyond the size that its header implies. All deflated arrays together may not exceed npz_inflated_limit.
 class npz_file {
 public:
-    /// Throws errc::cannot_open; errc::malformed_file; errc::unsupported_format for arrays that numpy supports and this reader does not
-    /// (Fortran order, big-endian, records, text, other compressions). The message has the member, the value found and the value needed.
+    /// Throws errc::cannot_open and errc::malformed_file. Throws errc::unsupported_format for arrays that numpy supports but this reader
+    /// does not (Fortran order, big-endian, records, text, other compressions). The message names the member, the value found and the value
+    /// needed.
     explicit npz_file(const std::filesystem::path& path);
 
     /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.

@@ -26,7 +26,7 @@ namespace detail {
 /// The header of a .npy array.
 class npy_header {
 public:
-    static constexpr std::size_t prefix = 12;        ///< bytes up to and including the header length; no array is shorter
+    static constexpr std::size_t prefix = 12;        ///< bytes up to and including the header length of version 2; no array is shorter
     static constexpr std::size_t most_bytes = 65536; ///< maximum size of the dictionary: the limit of version 1
     static constexpr std::size_t most_dimensions = 32;
 
@@ -189,7 +189,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-    std::uint64_t inflated = 0; // cannot overflow: a member claims at most 1032 times its size in the file
+    std::uint64_t inflated = 0; // cannot overflow, because m.size is at most 1032 times the size of the member in the file
     for (const auto& m : zip.all()) {
         if (!m.deflated) continue;
         inflated += padded(m.size);
@@ -235,7 +235,8 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
         npy_header found = detail::read_npy_header(zip, m, header);
-        const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the header's length
+        const std::span<std::byte> numbers(free, m.size - header.size()); // the elements; they start on a cache line, whatever the length
+                                                                          // of the header
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});

@@ -14,13 +14,13 @@ namespace pali { inline namespace PALI_ABI {
 /// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
-/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format
-/// The file is not trusted. Before a tensor is returned, lengths, JSON, dtypes and shapes (overflow) are checked, and that the tensors
-/// cover the data exactly, without overlaps or holes. So every span lies within the file. Duplicate names and unknown keys are handled as
-/// in the format's own reader: the last tensor of a name wins, unknown keys are ignored.
+/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format The
+/// file is not trusted. Before a tensor is returned, the reader checks lengths, JSON, dtypes, and shapes for overflow. It also checks that
+/// the tensors cover the data exactly, without overlaps or holes, so every span lies within the file. As in the format's own reader, the
+/// last tensor of a name wins and unknown keys are ignored.
 class safetensors_file {
 public:
-    /// Throws errc::cannot_open; errc::malformed_file with the tensor, the value found and the value needed.
+    /// Throws errc::cannot_open. Throws errc::malformed_file with the tensor, the value found and the value needed.
     explicit safetensors_file(const std::filesystem::path& path);
 
     /// Valid for the lifetime of the object or of the object it is moved to.

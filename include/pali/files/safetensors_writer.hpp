@@ -22,13 +22,13 @@ namespace pali { inline namespace PALI_ABI {
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
 
 /**
- * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
- * So a file of any size can be written with the memory of one piece.
+ * Streaming writer. The constructor takes the declarations of all tensors and writes the header. The data follow in pieces, with the
+ * tensors in any order. So a file of any size can be written with the memory of one piece.
  *
- * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
- * every tensor is aligned to its dtype. finish() replaces the file atomically, as file_writer does; until then the data are in a temporary
- * file next to it. So the data may come from the very file that is replaced. A symbolic link is replaced, and its target kept: it may be a
- * blob of the hub's cache.
+ * The output is byte-identical to that of the format's own writer. The header is padded to 8 bytes, and tensors are sorted by decreasing
+ * width of the dtype, then by name, so every tensor is aligned to its dtype. Until finish() is called, the data are in a temporary file
+ * next to `path`. finish() replaces `path` atomically, as file_writer does, so the data may come from the very file that is replaced. If
+ * `path` is a symbolic link, the link is replaced and its target kept, because the target may be a blob of the hub's cache.
  */
 class safetensors_writer {
 public:
@@ -45,7 +45,7 @@ public:
     /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
     /// shape needs, errc::cannot_write on I/O errors.
     void append(std::string_view name, std::span<const std::byte> bytes);
-    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
+    /// The number of bytes of a tensor that have not yet been appended. Throws errc::invalid_argument for an unknown name.
     [[nodiscard]] std::uint64_t missing(std::string_view name) const;
     /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
     /// errors.
@@ -62,7 +62,7 @@ private:
     std::filesystem::path m_path;
     std::map<std::string, place, std::less<>> m_places;
     std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
-    std::optional<file_writer> m_out;   // once the declarations are checked
+    std::optional<file_writer> m_out;   // opened after the declarations have been checked
 };
 
 /// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its

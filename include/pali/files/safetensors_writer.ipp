@@ -99,7 +99,7 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
     safetensors_writer out(path, entries, metadata);
-    for (const auto& [name, tensor] : tensors) // all sizes are checked before data are written
+    for (const auto& [name, tensor] : tensors) // checks all sizes before any data are written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
             throw error(errc::invalid_argument,
                         {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",

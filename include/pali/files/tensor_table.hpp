@@ -21,7 +21,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One tensor of a file. Does not own its bytes; the mapping does.
+/// One tensor of a file. Does not own its bytes, which belong to the reader of the file.
 struct tensor_info {
     dtype type = dtype::f32;          ///< element type
     std::vector<std::size_t> shape;   ///< outermost first, row-major; empty for a scalar
@@ -58,8 +58,8 @@ using tensor_table = std::map<std::string, tensor_info, std::less<>>;
     return found->second;
 }
 
-/// `unit`, the bits or bytes of an element, times all sides of a shape. Nothing if a product does not fit into 64 bits, even if another
-/// side is 0.
+/// The product of `unit`, the bits or bytes of an element, and all sides of a shape. std::nullopt if a product of nonzero factors does not
+/// fit into 64 bits, even if another side is 0.
 [[nodiscard]] inline std::optional<std::uint64_t> checked_size(std::uint64_t unit, std::span<const std::size_t> shape) noexcept {
     std::uint64_t product = unit;
     bool empty = false;
