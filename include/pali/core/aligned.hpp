@@ -9,7 +9,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Allocator that aligns to 64 bytes: a cache line, and the widest vector.
+/// Allocator that aligns to 64 bytes, the size of a cache line and of the widest SIMD register.
 template <class T>
 struct aligned_allocator {
     using value_type = T;                            ///< type of the elements

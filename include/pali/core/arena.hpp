@@ -1,4 +1,4 @@
-// Scratch memory of a forward pass: a stack with frames, which grows in the first pass and not in passes like it.
+// Scratch memory of a forward pass: a stack with frames. It grows in the first pass; later passes of the same size allocate nothing.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -11,9 +11,9 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
-/// once allocates nothing the next time. When the outermost frame ends, several blocks are replaced by one of their total size, so that
-/// the next pass can use all of it, whatever sizes it takes. The system commits pages only when they are touched. Not thread-safe: one
-/// arena per context.
+/// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
+/// total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are touched.
+/// Not thread-safe: one arena per context.
 class arena {
 public:
     arena() noexcept;
@@ -53,7 +53,7 @@ private:
         std::unique_ptr<float, give_back> memory;
     };
 
-    /// Replaces all blocks by one of their total size. Nothing may be taken.
+    /// Replaces all blocks by one of their total size. No memory may be in use.
     void join() noexcept;
 
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB

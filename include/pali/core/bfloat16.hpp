@@ -39,7 +39,7 @@ struct float16 {
         else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and above
         else if (size >= 0x38800000u)
             bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
-        else { // subnormal, a multiple of 2^-24, which is the ulp of float32 in [0.5, 1): adding 0.5 rounds
+        else { // subnormal, a multiple of 2^-24. That is the ulp of float32 in [0.5, 1), so adding 0.5 rounds
             const float shifted = std::bit_cast<float>(size) + 0.5f;
             bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
         }

@@ -33,7 +33,7 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane. xsimd 8 lacks it; in 14 the 512-bit version uses intrinsics that make g++ 12 warn in the user's build.
+/// Largest lane. xsimd 8 has no such function. The 512-bit version of xsimd 14 uses intrinsics that make g++ 12 warn in the user's build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];

@@ -14,7 +14,7 @@ struct context {
     arena scratch;             ///< scratch memory of the current pass
     pass kind = pass::prefill; ///< kind of the current pass; set by pass_scope
 
-    /// As for thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
+    /// Same arguments as thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
     /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.

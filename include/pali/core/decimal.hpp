@@ -22,13 +22,13 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return {text.data(), end.ptr};
 }
 
-/// That decimal as a double, like Python's float: 1 - 0.8 then rounds as in transformers, which decides ties.
+/// That decimal as a double, like Python's float. 1 - 0.8 then rounds as in transformers, so ties are decided in the same way.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
 #ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
-#else // libc++ 19 reads no floating-point numbers; a stream can be imbued with the classic locale, unlike strtod()
+#else // libc++ 19 cannot parse floating-point numbers by from_chars(). Unlike strtod(), a stream can use the classic locale.
     std::istringstream stream(text);
     stream.imbue(std::locale::classic());
     stream >> out;

@@ -18,19 +18,21 @@ enum class errc : int {
     forked_process = 106,      ///< a model is used in a child process after fork(), where its threads do not exist
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents violate the file's format
-    unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)
+    unsupported_format = 203,  ///< a valid file that uses an unsupported part of its format (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
-    checkpoint_mismatch = 301, ///< missing, misshapen or (load_options::strict) unexpected tensors; up to ten of a kind per message
+    checkpoint_mismatch = 301, ///< missing or misshapen tensors, or unexpected ones with load_options::strict; up to ten of a kind per
+                               ///< message
     config_mismatch = 302,     ///< config.json differs from the compiled configuration; up to ten differences in one message
     malformed_config = 303,    ///< config.json is not JSON, lacks a field, or has a value of the wrong type
-    unsupported_config = 304,  ///< a valid model of a kind that this library does not run
+    unsupported_config = 304,  ///< a valid model that this library does not support
     malformed_image = 401,     ///< an image that cannot be decoded
     image_too_large = 402,     ///< an image exceeds the limits on sides or pixels
     unsupported_image = 403,   ///< the image format is not supported by this build
     malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
     missing_token = 502,       ///< a token that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt cannot be laid out
-    unsupported_arch = 601,    ///< PALI_ARCH asks for what this processor or build lacks, or no compiled kernels fit the processor
+    unsupported_arch = 601,    ///< PALI_ARCH requests an instruction set that this processor or build lacks, or no compiled kernels can run
+                               ///< on the processor
 };
 
 /// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".

@@ -1,4 +1,4 @@
-// The text of an error, given as parts that are joined only when there is something to throw.
+// The text of an error, given as parts that are joined only if the error is thrown.
 #pragma once
 
 #include <pali/core/macros.hpp>

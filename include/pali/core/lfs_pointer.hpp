@@ -1,4 +1,4 @@
-// Detection of Git LFS pointers: a clone without LFS has a text of three lines in place of each file.
+// Detects Git LFS pointers. A clone without LFS has a text of three lines in place of each large file.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -20,7 +20,8 @@ namespace pali { inline namespace PALI_ABI {
 inline constexpr const char* lfs_pointer_words =
     ": is a Git LFS pointer, not the file itself; run git lfs pull in the folder, or download the file";
 
-/// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
+/// Throws errc::malformed_file if the file is a pointer. Ignores a missing file and any other content, which the reader of the file
+/// reports.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     std::error_code unknown;
     if (!std::filesystem::is_regular_file(path, unknown)) return;

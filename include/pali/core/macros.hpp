@@ -3,13 +3,14 @@
 
 #include <pali/version.hpp>
 
-// One error message and nothing after it: a missing header stops the compilation.
+// Shows a single error message: the missing header then stops the compilation.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
 #  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
 #  include <pali_needs_cxx20>
 #endif
 
-// Checked before any other header, with #error: a compiler without 32-bit headers would stop at the first include, before a static_assert.
+// Checked by #error before any header is included. A compiler without 32-bit headers would stop at the first include, before it reaches a
+// static_assert.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -38,12 +39,13 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_TARGET(features)
 #endif
 
-/// For a loop whose body fills the registers: clang would unroll it and spill.
+/// For a loop whose body already uses all registers: clang would unroll it and spill.
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< for a short loop whose counter selects registers
 #  define PALI_UNROLL_EIGHT                                                                                                                \
-      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, by eight: fully unrolled, clang would spill what iterations share
+      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, unrolled by eight; if it were fully unrolled, clang would spill values
+                                            ///< that iterations share
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")
@@ -54,7 +56,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_UNROLL_EIGHT
 #endif
 
-/// For parts of an inner loop: a call would spill its registers.
+/// For functions and lambdas that an inner loop calls: a real call would spill the loop's registers.
 #if defined(__GNUC__) || defined(__clang__)
 #  define PALI_ALWAYS_INLINE __attribute__((always_inline))
 #else
@@ -83,8 +85,8 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_READ_AGAIN (void)0
 #endif
 
-/// Forces a vector into a register. Without it g++ reloads the vector from memory for each use, or delays the sums that produce it and
-/// spills their terms.
+/// Forces a vector into a register. Without it g++ reloads the vector from memory for each use, or delays the additions that produce it and
+/// spills their operands.
 #if defined(__x86_64__) && !defined(__clang__)
 #  define PALI_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else

@@ -1,4 +1,4 @@
-// Progress of long operations, and the way to cancel them.
+// The callback that reports the progress of long operations and can cancel them.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,8 +8,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that
-/// is done, 0 to 1, which never decreases. Return false to cancel the call; the callback is then not called again.
+/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the completed fraction of the whole
+/// call, 0 to 1, which never decreases. If it returns false, the call is cancelled and the callback is not called again.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
 
 }} // namespace pali::PALI_ABI

@@ -14,20 +14,20 @@ namespace pali { inline namespace PALI_ABI {
  * Non-owning (count, width) matrix of signed codes of `Bits` bits. `group` consecutive elements of a row share a scale: an element is code
  * · scale.
  *
- * Eight rows form a strip, which is read from beginning to end: group after group, and within a group four elements of row 0, four of row
- * 1, ... of row 7, then the next four of each. So each 32-bit lane of a 32-byte register holds four elements of one row. They are
- * multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
- * code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last 16.
- * Scales have the same order: eight for each group of a strip.
+ * Eight rows form a strip, which kernels read from beginning to end. A strip is stored group by group. A group holds four elements of row
+ * 0, four of row 1, and so on to row 7, then the next four of each row. So each 32-bit lane of a 32-byte register holds four elements of
+ * one row, which are multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127.
+ * 4 bits: a code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last
+ * 16. Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< bits of a code
-    /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
+    /// Elements that share a scale; the width is a multiple of this. Including the scale, an element takes 4.5 or 8.25 bits.
     static constexpr std::size_t group =
         Bits == 4 ? 32 : 64; // the file format and all int8 and int4 kernels depend on it; the kernels static_assert it
-    /// Rows of a strip; the count is a multiple.
+    /// Rows of a strip; the count is a multiple of this.
     static constexpr std::size_t strip = 8;
     /// Bytes of one group in all rows of a strip.
     static constexpr std::size_t group_bytes = strip * group * Bits / 8;
@@ -53,7 +53,7 @@ struct quantized_rows {
     [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) {
         return {padded(count) / strip, width / group, strip};
     }
-    /// Bytes of the codes of `numbers` elements, a multiple of the group.
+    /// Bytes of the codes of `numbers` elements, which must be a multiple of the group.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
     /// Codes of strip `i`: (width / group, group_bytes).

@@ -10,12 +10,13 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Returns the status of `path`. Throws errc::cannot_open with `advice` if there is no such `kind` ("file", "folder"). Throws it with the
-/// system's message if that cannot be determined: a parent folder may not be searchable, or links may form a cycle.
+/// Returns the status of `path`. Throws errc::cannot_open with `advice` if the path does not exist; `kind` ("file", "folder") is the word
+/// for it in the message. Throws errc::cannot_open with the system's message if existence cannot be determined: a parent folder may not be
+/// searchable, or links may form a cycle.
 inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
     const std::filesystem::file_status status =
-        std::filesystem::status(path, failure); // follows links, of which the Hugging Face cache consists
+        std::filesystem::status(path, failure); // follows symbolic links, which the Hugging Face cache uses for all files
     if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});

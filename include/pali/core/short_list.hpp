@@ -25,7 +25,7 @@ public:
     /// Whether no item was added.
     [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// Each of the first `limit` kept texts with `before` in front of it, then the number of items left out.
+    /// The first `limit` kept texts, each preceded by `before`, then the number of items left out.
     [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
         std::string out;
         const std::size_t shown = std::min(limit, m_kept.size());

@@ -20,12 +20,11 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, `repeated` is called and the later value is
-/// kept.
+/// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, calls `repeated` and keeps the later value.
 class strict_json_reader {
 public:
     using json = nlohmann::json;
-    /// Receives the keys that lead to the value that is replaced, outermost first, and that value.
+    /// Receives a value that is replaced, and the keys that lead to it, outermost first.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
     strict_json_reader(json& to, const std::function<void(error_text&&)>& fail, const repetition& repeated)
@@ -66,7 +65,7 @@ private:
 
     struct level {
         json* value;               // an object or an array
-        json* at = nullptr;        // slot for the value of an object's last key
+        json* at = nullptr;        // where the value of the object's last key goes
         std::string_view key = {}; // that key
     };
 
@@ -96,9 +95,9 @@ private:
     std::vector<level> m_open; // pointers to open levels stay valid: an array grows only while none of its elements is open
 };
 
-/// Parses a text of bounded depth in time linear in its length. `fail` receives the error and must throw. `repeated` receives each value
-/// that a later one with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed here: each
-/// combination of input and handler types instantiates nlohmann's parser again, at two seconds each.
+/// Parses a text of bounded depth in linear time. `fail` receives the error and must throw. `repeated` receives each value that a later
+/// value with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed by this function, because each
+/// combination of input and handler types instantiates nlohmann's parser again, which takes two seconds of compile time.
 [[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(error_text&&)>& fail,
                                                const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
@@ -107,7 +106,7 @@ private:
     return document;
 }
 
-/// The same, for a text in which no key may occur twice.
+/// Same, for a text in which no key may occur twice.
 [[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(error_text&&)>& fail) {
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
@@ -124,7 +123,7 @@ private:
 
 /// Reads and parses a file that holds an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
-    constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has 100 KB; tokenizer.json has a reader of its own
+    constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has about 100 KB; tokenizer.json has its own reader
     const auto fail = [&](error_text&& what) { throw error(code, {path.string(), ": ", std::move(what).str()}); };
     std::ifstream in = open_file(path);
     std::string text;

@@ -1,4 +1,4 @@
-// Operating system services other than memory, for which see files/mmap.hpp. Only their bodies depend on the system.
+// Services of the operating system, except memory (see files/mmap.hpp). Only their bodies depend on the system.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -7,11 +7,11 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether it was pinned, which is
-/// possible on Linux and Windows.
+/// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether the thread was pinned.
+/// Pinning is implemented for Linux and Windows.
 bool pin_this_thread(std::size_t i) noexcept;
 
-/// Requests permission for the AMX tile registers, which Linux grants per process. Returns false if it is not granted, and on other
+/// Requests permission for the AMX tile registers, which Linux grants per process. Returns whether it was granted; always false on other
 /// systems.
 [[nodiscard]] bool may_use_tiles() noexcept;
 
@@ -21,7 +21,7 @@ bool pin_this_thread(std::size_t i) noexcept;
 /// Cache sizes of one core, in bytes.
 struct cache_sizes {
     std::size_t first = 0;  ///< L1 data
-    std::size_t second = 0; ///< L2; that of the cluster where cores share it
+    std::size_t second = 0; ///< L2; if cores share it, the size of the shared cache
 };
 
 /// The cache sizes that the system reports; 0 where it reports none.

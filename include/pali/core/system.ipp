@@ -25,7 +25,7 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
-    DWORD_PTR allowed = 0, of_system = 0; // of one processor group: at most 64
+    DWORD_PTR allowed = 0, of_system = 0; // masks of one processor group, which has at most 64 processors
     if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
     std::size_t count = 0;
     for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
@@ -58,7 +58,7 @@ PALI_INLINE long process_id() noexcept {
 PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     cache_sizes sizes;
 #if defined(_WIN32)
-    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one processor group: at most 64, with a few entries each
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // one processor group: at most 64 processors with a few entries each
     DWORD bytes = sizeof known;
     if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
     for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {

@@ -14,14 +14,13 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Runs numbered tasks on a fixed set of threads, the calling thread included. Tasks must not depend on the thread that runs them; then
-/// results are bit-identical for any number of threads. One caller at a time.
+/// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
+/// are bit-identical for any number of threads. Only one thread may call it at a time.
 class thread_pool {
 public:
-    /// Starts `threads` - 1 threads, since the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
-    /// thread but the caller's to one processor: the second of those that the process may run on, the third, and so on. The caller may pin
-    /// itself to the first. Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads if the system starts
-    /// fewer.
+    /// Starts `threads` - 1 threads, because the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
+    /// started thread to one of the processors that the process may run on, beginning with the second. The caller may pin itself to the
+    /// first. Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads if the system starts fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false);
     ~thread_pool();
 
@@ -33,13 +32,13 @@ public:
     /// Number of threads, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
-    /// Throws errc::forked_process in a child of the process that started the threads: fork() copies none of them, so run() would wait
-    /// forever. One system call; call it once before a series of runs.
+    /// Throws errc::forked_process in a child of the process that started the threads. fork() does not copy threads, so run() would wait
+    /// forever in the child. Costs one system call, so call it once before a series of runs.
     void require_own_process() const;
 
-    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` is meant
-    /// for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left, so neighboring tasks should read
-    /// neighboring memory. A task must not throw.
+    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` serves to
+    /// select scratch memory. A thread takes several consecutive tasks at a time, and fewer towards the end, so neighboring tasks should
+    /// read neighboring memory. A task must not throw.
     template <class Task>
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
@@ -73,7 +72,7 @@ private:
     static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
     static constexpr std::size_t yield_every = 512;
 
-    long m_process; // that started the workers
+    long m_process; // the process that started the workers
     std::vector<std::thread> m_workers;
     void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
     void* m_task = nullptr;

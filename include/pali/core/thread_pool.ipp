@@ -39,7 +39,7 @@ PALI_INLINE void thread_pool::require_own_process() const {
 }
 
 PALI_INLINE void thread_pool::end() noexcept {
-    if (process_id() != m_process) { // after fork() there is no thread to join
+    if (process_id() != m_process) { // in a child after fork(), there are no threads to join
         for (std::thread& worker : m_workers) worker.detach();
         return;
     }
@@ -64,7 +64,8 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // of the tasks left, so that a thread of half the speed ends with the others
+    const std::size_t shares = 2 * size(); // a thread takes 1 / shares of the remaining tasks, so that a thread of half the speed finishes
+                                           // with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
         if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks
@@ -90,7 +91,7 @@ PALI_INLINE void thread_pool::work(std::size_t thread) noexcept {
 PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
     if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // another process may need the core
 #if defined(__x86_64__)
-    else __builtin_ia32_pause(); // the builtin: its intrinsics header is reserved for the kernels
+    else __builtin_ia32_pause(); // the builtin is used because only kernels may include the intrinsics header
 #endif
 }
 

@@ -1,4 +1,4 @@
-// UTF-8 decoding by the rules of sentencepiece, so that streamed text equals its text.
+// UTF-8 decoding by the rules of sentencepiece, so that streamed text equals the text that sentencepiece decodes.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -30,7 +30,8 @@ struct utf8_character {
         if (i == text.size()) return {.cut_off = true};
         if ((byte(i) & 0xc0) != 0x80) return {};
         code = code << 6 | (byte(i) & 0x3f);
-        // The second byte decides: smaller values are overlong forms, larger ones are surrogates or beyond the end of Unicode.
+        // Lead bytes E0, F0, ED and F4 limit the second byte. After E0 and F0, smaller values would be overlong forms. After ED, larger
+        // values would be surrogates. After F4, larger values would be above 10FFFF.
         if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) ||
                        (lead == 0xf4 && code > 0x10f)))
             return {};
@@ -51,8 +52,8 @@ struct utf8_character {
 /// U+FFFD, the replacement for invalid bytes.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-/// Appends the characters of `bytes`, with U+FFFD for each byte that belongs to none. Returns the number of bytes consumed: all if
-/// `whole`, otherwise all but those of an incomplete character at the end.
+/// Appends the characters of `bytes`, with U+FFFD for each byte that is not part of a valid character. Returns the number of bytes
+/// consumed. If `whole`, all bytes are consumed; otherwise an incomplete character at the end is left.
 inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
     std::string_view rest = bytes;
     while (!rest.empty()) {

@@ -1,4 +1,4 @@
-// Writing of files, complete or not at all.
+// Writes files atomically: a file is complete or unchanged.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -14,11 +14,12 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
-/// any, is left unchanged.
+/// Writes a file in pieces. The data go to `<path>.part`, which finish() renames to `path`. Without finish(), an existing file stays
+/// unchanged.
 class file_writer {
 public:
-    /// What happens to a symbolic link at `path`: it is kept and its target replaced, or it is replaced and its target kept.
+    /// What happens to a symbolic link at `path`. kept: the link stays and its target is replaced. replaced: the link is replaced and its
+    /// target stays.
     enum class link { kept, replaced };
 
     /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
@@ -45,11 +46,11 @@ public:
 
     /// Appends bytes. good() and finish() report failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
-    /// Continues at an offset from the beginning.
+    /// Moves the write position to an offset from the beginning of the file.
     void seek(std::uint64_t offset) { m_file.seekp(static_cast<std::streamoff>(offset)); }
-    /// Hands everything to the operating system.
+    /// Passes all buffered data to the operating system.
     void flush() { m_file.flush(); }
-    /// Whether nothing has failed so far.
+    /// Whether all operations so far have succeeded.
     [[nodiscard]] bool good() const noexcept { return m_file.good(); }
 
     /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
@@ -68,7 +69,7 @@ public:
         throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
     }
 
-    /// The usual reason.
+    /// The default reason.
     static constexpr const char* cannot_be_written =
         "cannot be written; check that the folder exists and is writable, and that the disk is not full";
 
@@ -101,11 +102,13 @@ inline void append_to_file(const std::filesystem::path& path, std::string_view b
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     out.close();
     if (out) return;
-    if (!failure) std::filesystem::resize_file(path, before, failure); // a part of the bytes would corrupt what is appended next
+    if (!failure)
+        std::filesystem::resize_file(path, before, failure); // removes a partial write, which would corrupt the data appended
+                                                             // next
     throw error(errc::cannot_write, {path.string(), ": ", file_writer::cannot_be_written});
 }
 
-/// The same as write_file(), for std::byte.
+/// Same, for std::byte.
 inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
