@@ -32,7 +32,7 @@ struct mask_vqvae_sizes {
     static constexpr std::size_t side = 4;                                    ///< codes form a 4 x 4 grid
     static constexpr std::size_t pixels = 64;                                 ///< masks are 64 x 64 pixels
     static constexpr std::size_t hidden = 128;                                ///< hidden channels
-    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< channels at 32 x 32, 16 x 16, 8 x 8 and 4 x 4 pixels
+    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32 x 32, 16 x 16, 8 x 8, 4 x 4
 };
 
 /// Finds the file of the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and
