@@ -1,4 +1,5 @@
-// Body of active(), the kernels of the selected level. Compiled once; header-only programs have a single level.
+// Body of active(), which returns the kernels of the selected level. It is compiled once. Header-only programs have a single level and do
+// not use this file.
 #pragma once
 
 #include <pali/arch/dispatch.hpp>

@@ -10,12 +10,11 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-typedef float eight_floats __attribute__((vector_size(32))); ///< an AVX2 register
-typedef float eight_floats_in_memory
-    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same in memory, at any address of a float
-typedef std::uint32_t eight_words __attribute__((vector_size(32))); ///< its bits
+typedef float eight_floats __attribute__((vector_size(32)));                                  ///< an AVX2 register
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same in memory, aligned like a float
+typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< the bits of eight_floats
 
-/// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. Compilers keep the arrays in registers where the loops are unrolled.
+/// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. The arrays stay in registers if the compiler unrolls the loops.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8]) noexcept {
     eight_floats b[8];
 #pragma GCC unroll 4
@@ -39,14 +38,14 @@ PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8
     for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
 }
 
-/// Returns bits whose upper halves are x in bfloat16, rounded to nearest even. x must not be NaN.
+/// Returns words whose upper 16 bits are x as bfloat16, rounded to nearest even. x must not be NaN.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline eight_words rounded_up_half(eight_floats x) noexcept {
     const auto bits = reinterpret_cast<eight_words>(x);
     return bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
-/// Rounds sixteen elements to bfloat16. The bits are those of its constructor, which compilers turn into slow code, element by element.
-/// May be in place.
+/// Rounds sixteen elements to bfloat16, with the same bits as the constructor of bfloat16. A loop over that constructor would be slow,
+/// because compilers do not vectorize it. May be in place.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     typedef std::uint16_t halves __attribute__((vector_size(32)));
     eight_words words[2];

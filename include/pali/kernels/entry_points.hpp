@@ -1,5 +1,5 @@
-// Entry points of the kernels, which the blocks call. Bodies are compiled with the source that includes them, or once per level and
-// selected at run time.
+// Entry points of the kernels, which the layers call. In header-only use, the bodies are compiled with the source that includes them.
+// Otherwise they are compiled once per level, and a level is selected at run time.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -38,7 +38,7 @@ struct entry_points {
     /// Pointer to quantize_strip() for one width of codes.
     using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
-    /// See kernels/self_checks.hpp: the extensions that these kernels use, without those that failed their self-check.
+    /// The extensions that these kernels use, without those that failed their self-check; see kernels/self_checks.hpp.
     const arch::features& (*usable)();
     /// @{
     /// See kernels/product/product.hpp.
@@ -125,13 +125,14 @@ struct entry_points {
 
 /// Rows of a norm per task: some microseconds.
 inline constexpr std::size_t norm_rows_a_task = 16;
-/// Elements of an elementwise kernel per task: some microseconds. The result of an element does not depend on the block it is in.
+/// Elements of an elementwise kernel per task: some microseconds. The result of an element does not depend on how the elements are split
+/// into blocks.
 inline constexpr std::size_t elements_a_task = 1024;
 /// Bytes after the end of a source row that resample_row() may read; their values do not matter.
 inline constexpr std::size_t resample_padding = rgb_weights::block;
 
 #ifdef PALI_COMPILED
-/// The kernels of the level selected for this processor. Throws errc::unsupported_arch if PALI_ARCH names one that is not available.
+/// The kernels of the level selected for this processor. Throws errc::unsupported_arch if PALI_ARCH names a level that is not available.
 [[nodiscard]] const entry_points& active();
 #endif
 

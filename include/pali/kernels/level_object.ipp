@@ -1,5 +1,5 @@
-// The kernels of one level, as an object that registers itself in the program's list. Compiled once per level, with PALI_LEVEL and the
-// flags of that level.
+// The kernels of one level, as an object that registers itself in the program's list of levels. This file is compiled once per level, with
+// PALI_LEVEL and the compiler flags of that level.
 #pragma once
 
 #include <pali/arch/dispatch.hpp>
@@ -7,7 +7,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// The level of this object, as its flags define it.
+/// The level of this object, derived from the compiler flags.
 inline constexpr level own =
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
     level::x86_64_v4;
@@ -26,7 +26,7 @@ constinit compiled_level this_level{.which = own,
 #endif
                                     .kernels = &kernels::own_level};
 
-/// Runs before dynamic initialization, in which a global object may already open a model.
+/// Runs before dynamic initialization, because the constructor of a global object may already open a model.
 [[gnu::constructor(101)]] static void enter() noexcept { add(this_level); }
 
 }}}} // namespace pali::PALI_ABI::arch::PALI_SIMD

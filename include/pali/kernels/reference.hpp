@@ -1,4 +1,4 @@
-// Reference kernels: the formulas, scalar, in any precision, slow. Tests compare the other kernels with them.
+// Reference kernels: the formulas in scalar code, slow, in any precision. Tests compare the other kernels with them.
 #pragma once
 
 #include <pali/core/rows.hpp>
@@ -110,7 +110,8 @@ void attention(const attention_shape& shape, rows<const float> q, const key_valu
 }
 
 /// Convolution of x (H, W, in) without activation. weight and bias are as PyTorch stores them; y is (H', W', out). Adds every input pixel
-/// to the outputs that see it. Forward: input = stride · output - padding + tap. Transposed: input and output exchange roles.
+/// to all outputs that depend on it. Forward: input = stride · output - padding + tap. Transposed: the same equation with input and output
+/// swapped.
 template <class Scalar>
 void conv(const conv_shape& shape, feature_map<const float> x, const float* weight, const float* bias, Scalar* y) {
     const std::size_t height = shape.size_from(x.height), width = shape.size_from(x.width), side = shape.side;

@@ -1,4 +1,4 @@
-// Self-checks of kernels that have never run on the processors they are written for.
+// Self-checks of kernels that have never been tested on the processors for which they are written.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -17,8 +17,8 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace self_check {
 
-/// Small integers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a correct kernel gives equal bits in any
-/// order of summation.
+/// Small integers, which are exact in bfloat16 and in bytes. Their sums are exact in float32, so a correct kernel gives the same bits in
+/// any order of summation.
 [[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
 
 /// Whether `Tiles` multiplies as TDPBF16PS is documented. Computes a product of 20 tokens, 40 outputs and 72 inputs, which uses every tile
@@ -114,8 +114,9 @@ template <class Tiles, class VnniDot>
 
 } // namespace self_check
 
-/// The extensions in use, without those whose kernels fail their self-check. Only AMX and AVX-VNNI are checked, which no machine of ours
-/// has. The check runs once, on the first call, and takes microseconds. Throws what arch::in_use() throws, and std::bad_alloc.
+/// The extensions in use, without those whose kernels fail their self-check. Only AMX and AVX-VNNI are checked, because none of the
+/// development machines has them. The check runs once, on the first call, and takes microseconds. Throws what arch::in_use() throws, and
+/// std::bad_alloc.
 [[nodiscard]] inline const arch::features& usable() {
 #if PALI_AVX512_KERNELS
     static const arch::features found = self_check::without_wrong<arch::amx_tiles, dot_bytes_vnni>(arch::in_use());

@@ -13,7 +13,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
 /// Row-interleaved matrix: 4 / sizeof(Element) consecutive rows are interleaved element by element (bfloat16: pairs of rows; float: none).
 template <class Element>
 struct paired_rows {
-    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that are interleaved in 4 bytes
+    static constexpr std::size_t pair = 4 / sizeof(Element); ///< number of interleaved rows, whose elements fill 4 bytes
 
     Element* data = nullptr; ///< first element of row 0
     std::size_t width = 0;   ///< elements of a row
@@ -27,16 +27,16 @@ struct paired_rows {
 };
 
 /**
- * Keys and values of all heads; a view of memory. Neighboring elements belong to different sums, so each lane of a register has its own
- * sum and no lanes are added up. Keys are transposed in blocks of 64: (block, element of the head, key). Values are not transposed:
- * (token, element of the head).
+ * Keys and values of all heads; a view of memory. Keys are transposed in blocks of 64: (block, element of the head, key). Values are not
+ * transposed: (token, element of the head). In this order neighboring elements belong to different sums, so each lane of a register
+ * accumulates its own sum and no horizontal additions are needed.
  */
 template <class Element>
 struct key_values {
     static constexpr std::size_t keys_a_block = 64; ///< a block and its scores for some queries stay in L1 and L2
 
     Element* data = nullptr;  ///< keys of head 0, values of head 0, keys of head 1, ...
-    std::size_t capacity = 0; ///< tokens that there is room for
+    std::size_t capacity = 0; ///< maximum number of tokens
     std::size_t head_dim = 0; ///< elements of a head
 
     /// Elements of memory for `heads` heads. The memory must start at a cache line.
@@ -52,7 +52,7 @@ struct key_values {
     [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
         return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
     }
-    /// Elements of a value with padding: a multiple of 16, so that the sums are whole cache lines.
+    /// Elements of a value including padding: a multiple of 16, so that the weighted sums of values fill whole cache lines.
     [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
     /// An element of a key; not checked.
@@ -71,7 +71,7 @@ struct key_values {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
         for (std::size_t d = 0; d < key_depth(); ++d)
-            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each element is in a cache line of its own
+            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each element of a key is in a different cache line
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }

@@ -18,7 +18,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// One attention, cut into blocks of queries that share a key head, and into parts of the keys. `Rows` computes the products.
+/// One call of attention. Queries are split into blocks that share a key head, and keys into parts. `Rows` computes the products.
 template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
@@ -32,19 +32,19 @@ struct attention_pass {
     rows<float> out;
 
     static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
-    /// Keys per part. A part is accumulated on its own, so that threads can share the parts where there are few queries.
+    /// Keys per part. Each part is accumulated separately, so that threads can work on different parts if there are few queries.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
     std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)),
                 most = tokens_a_block * group;                                                                 // queries of a block
-    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // `most`, rounded up
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // rounded up to rows_at_once
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
-    /// Query i of a block belongs to token first + i / group, and to head i % group of those that share the key head.
+    /// Query i of a block belongs to token first + i / group, and to head i % group of the query heads that share the key head.
     struct block {
         std::size_t kv_head, first, count;
-        key_range sees; ///< union over all queries
+        key_range sees; ///< the keys that at least one query sees
         [[nodiscard]] std::size_t first_part() const noexcept { return sees.begin / keys_a_part; }
         [[nodiscard]] std::size_t end_part() const noexcept { return (sees.end + keys_a_part - 1) / keys_a_part; }
     };
@@ -56,8 +56,8 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Scratch memory of one thread: the queries of a block, scaled; their scores, which become the weights of the values in place; one
-    /// decay factor per query.
+    /// Scratch memory of one thread: the scaled queries of a block, their scores, and one decay factor per query. The scores are turned
+    /// into the weights of the values in place.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
@@ -82,7 +82,7 @@ struct attention_pass {
         return r;
     }
 
-    /// Accumulates what the queries of a block see in one part of the keys.
+    /// Accumulates one part of the keys for the queries of a block.
     void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part),
                           end = std::min(of.sees.end, (part + 1) * keys_a_part);
@@ -110,7 +110,7 @@ struct attention_pass {
         }
     }
 
-    /// One task per block.
+    /// Runs one task per block.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
@@ -130,7 +130,8 @@ struct attention_pass {
         });
     }
 
-    /// One task per block and part, then one per block, which adds its parts. The sums are those of by_blocks().
+    /// Runs one task per block and part, then one task per block, which adds the parts. The results are bit-identical to those of
+    /// by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
@@ -160,13 +161,13 @@ struct attention_pass {
 } // namespace detail
 
 /**
- * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that token t sees: mask(t). q is (T, heads ·
- * head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and values
- * and the arithmetic. out has the shape of q and must not alias it.
+ * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys mask(t), which are those that token t sees. q is (T,
+ * heads · head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and
+ * values and the arithmetic. out has the shape of q and must not alias it.
  *
- * Parts of the keys are accumulated separately and added in their order. So the order of every sum depends on the positions of the keys
- * alone, and a token's result does not depend on other tokens or on the threads. Where there are few blocks of queries, threads share the
- * parts (flash-decoding: Dao et al., 2023).
+ * Parts of the keys are accumulated separately and then added in order. So the order of every sum depends only on the positions of the
+ * keys, and a token's result does not depend on other tokens or on the threads. If there are few blocks of queries, threads work on
+ * different parts of one block (flash-decoding: Dao et al., 2023).
  *
  * Cost: 4 · T · heads · head_dim · keys flop. Scratch: one block of queries per thread, or all parts if there are few blocks.
  */

@@ -12,8 +12,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// VDPBF16PS adds one element of each of two rows to each of sixteen sums. Weights are rounded to bfloat16; rows are read in place, since
-/// they are already interleaved in pairs. Needs arch::features::avx512_bf16.
+/// VDPBF16PS adds two products, of the elements of two rows, to each of sixteen sums. Weights are rounded to bfloat16. Rows are read in
+/// place, because they are stored interleaved in pairs. Needs arch::features::avx512_bf16.
 struct rows_bf16_avx512 {
     using number = bfloat16;                                    ///< element type of the weights p
     using element = bfloat16;                                   ///< element type of the rows of v
@@ -27,7 +27,7 @@ struct rows_bf16_avx512 {
     /// space of a float.
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { dot_bf16_avx512::pack(p, n, packed); }
 
-    /// As rows_simd::tile(), two terms per step.
+    /// Same as rows_simd::tile(), with two terms per step.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
@@ -46,7 +46,7 @@ struct rows_bf16_avx512 {
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
-        if (whole != p.width) { // the last pair has one row; memory of the other may hold NaN
+        if (whole != p.width) { // the last pair has only one row; the memory of the other row may hold NaN
             __m512i values[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);

@@ -1,4 +1,5 @@
-// y = y · decay + p · v on xsimd: both products of attention. Each lane has its own sum, so no lanes are added up.
+// y = y · decay + p · v on xsimd, used for both products of attention. Each lane accumulates its own sum, so no horizontal additions are
+// needed.
 #pragma once
 
 #include <pali/kernels/attention/key_values.hpp>
@@ -18,7 +19,7 @@ namespace detail {
 template <class Rows>
 struct register_weigher {
     static constexpr std::size_t queries_a_block = 24; ///< queries that share each read of keys and values
-    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are accessed together, even past the last row
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y accessed together, even past the last row
 
     /// Floats of scratch that an object needs for rows of v of a given width.
     [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
@@ -51,7 +52,7 @@ struct rows_simd {
     template <std::size_t R>
     static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// Copies n weights in the form that tile() reads; may be in place.
+    /// Copies n weights to where tile() reads them; may be in place.
     static void pack(const float* p, std::size_t n, float* packed) noexcept {
         if (p != packed) std::copy(p, p + n, packed);
     }
@@ -62,8 +63,9 @@ struct rows_simd {
     static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
         constexpr std::size_t pair = paired_rows<Element>::pair;
-        // Few rows of p are bound by memory bandwidth. With 512 bits, v as a memory operand of each FMA streams at 25 GB/s per core
-        // (Zen 4), and held in registers, as clang would do, at 21 GB/s. With 256 bits the repeated loads cost a fifth more in cache.
+        // With few rows of p, the loop is bound by memory bandwidth. With 512-bit registers, v streams at 25 GB/s per core (Zen 4) if it is
+        // a memory operand of each FMA, and at 21 GB/s if it is held in registers, as clang would do. With 256-bit registers, the repeated
+        // loads would take a fifth longer if v is in cache.
         constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
         batch sums[R][C];
         PALI_UNROLL
@@ -76,7 +78,7 @@ struct rows_simd {
             PALI_WORKED_OUT(weights[r]);
         }
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width; // or the two interleaved rows, of which one half is used
+            const Element* const row = v.data + j * v.width; // or the pair of interleaved rows, of which `Half` selects one
             batch values[C];
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -93,7 +95,7 @@ struct rows_simd {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
-            PALI_UNROLL // prefetches what follows v in memory, more keys or more values; each cache line once
+            PALI_UNROLL // prefetches the keys or values that follow v in memory, each cache line once
                 for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes))
                     arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});

@@ -1,4 +1,5 @@
-// Attention over bfloat16 keys and values with tile registers: 16 queries by 64 keys, or by 64 elements of values, per step.
+// Attention over bfloat16 keys and values with tile registers: a step computes 16 queries by 64 keys, or 16 queries by 64 elements of the
+// values.
 #pragma once
 
 #include <pali/arch/tiles.hpp>
@@ -37,13 +38,12 @@ struct rows_tiles {
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< two tiles share each read: keys and values of a block are read twice, the second time from L1
-        static constexpr std::size_t rows_at_once =
-            tile_detail::tile_rows; ///< rows of p and y that are accessed together, even past the last row
+            2 * tile_detail::tile_rows; ///< two tiles of queries: a block of keys and values is read once for each, the second time from L1
+        static constexpr std::size_t rows_at_once = tile_detail::tile_rows; ///< rows of p and y accessed together, even past the last row
 
         /// Floats of scratch that an object needs for rows of v of a given width.
         [[nodiscard]] static constexpr std::size_t floats(std::size_t width) noexcept { return pairs_a_step * width; }
-        /// Configures the tiles. `memory` is for the exclusive use of this object during its lifetime.
+        /// Configures the tiles. Only this object may use `memory` during its lifetime.
         explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) {
             Tiles::configure(tile_detail::whole_tiles);
         }
@@ -77,8 +77,8 @@ struct rows_tiles {
             const bfloat16* last_step; ///< the remaining rows, zero-padded to a step; or null
         };
 
-        /// Copies rows [begin, end) of v, fewer than a step, and zero-pads them. Memory after them may hold NaN or infinities, which a
-        /// weight of zero does not cancel.
+        /// Copies rows [begin, end) of v, which are less than a step, and zero-pads them to a step. The memory after them may hold NaN or
+        /// infinity, which a weight of zero would not cancel.
         const bfloat16* last_step(const paired_rows<bfloat16>& v, std::size_t begin, std::size_t end) const noexcept {
             const std::size_t there = (end - begin) / 2 * 2 * v.width;
             std::memcpy(m_last_step, v.data + begin * v.width, there * sizeof(bfloat16));

@@ -1,4 +1,4 @@
-// Online softmax: sums of a block of queries, carried from one block of keys to the next. There is no score matrix.
+// Online softmax: the sums of a block of queries are carried from one block of keys to the next, so no score matrix is stored.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -46,8 +46,8 @@ struct running_softmax {
     }
 };
 
-/// What n queries have accumulated: their softmax (n), and the weighted sums of values (n, depth), not yet divided. A view of memory;
-/// there may be room for more rows after the sums.
+/// The accumulators of n queries: running softmax (n), and weighted sums of values (n, depth), not yet divided by the softmax sums. A view
+/// of memory, which may have room for more rows after the sums.
 struct gathered {
     running_softmax* softmax = nullptr;
     rows<float> sums;
@@ -58,19 +58,19 @@ struct gathered {
     gathered(float* memory, std::size_t n, std::size_t depth) noexcept
         : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
 
-    /// Resets to nothing seen.
+    /// Resets to the state before any key was seen.
     void clear() noexcept {
         std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
         for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
     }
 
-    /// Adds what the same queries have accumulated from other keys.
+    /// Adds the accumulators of the same queries over other keys.
     template <class A>
     void add(arch::simd<A>, const gathered& other) noexcept {
         using batch = xsimd::batch<float, A>;
         for (std::size_t i = 0; i < sums.count; ++i) {
             const running_softmax mine = softmax[i], theirs = other.softmax[i];
-            if (theirs.sum == 0) continue; // saw no key
+            if (theirs.sum == 0) continue; // this query has seen no key there
             const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
             for (std::size_t d = 0; d < sums.width; d += batch::size)
                 arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by))

@@ -1,5 +1,5 @@
-// Convolutions over feature maps. All kinds are one loop: a row of taps times the input channels is contiguous in memory, and lanes are
-// output channels.
+// Convolutions over feature maps. One loop computes all supported shapes: the input pixels under one row of the kernel, with all their
+// channels, are contiguous in memory, and lanes are output channels.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -50,9 +50,9 @@ void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t 
 } // namespace detail
 
 /**
- * Computes y = then(convolution of x). x is (H, W, in) with its border; y is (H', W', out) with H' = shape.size_from(H), and must not
- * alias x. The border of y is not written. Accumulates in float32 in one order (rows of taps, columns, channels), which does not depend on
- * the number of threads: same bits. Cost: 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
+ * Computes y = then(convolution of x). x is (H, W, in) with its border; y is (H', W', out) with H' = shape.size_from(H), and must not alias
+ * x. The border of y is not written. Accumulates in float32 in a fixed order (rows of taps, columns, channels), so the result is
+ * bit-identical for any number of threads. Cost: 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
  */
 template <class A>
 void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,

@@ -8,8 +8,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Non-owning feature map, channels last: (height, width, channels). It has a border of one pixel of zeros, which a padding of 1 reads, so
-/// no kernel checks where the image ends. Cheap to copy.
+/// Non-owning feature map, channels last: (height, width, channels). It has a border of zeros, one pixel wide, so that a convolution with
+/// padding 1 needs no bounds checks. Cheap to copy.
 template <class T>
 struct feature_map {
     T* data = nullptr;        ///< (height + 2, width + 2, channels)
@@ -38,22 +38,22 @@ struct feature_map {
     [[nodiscard]] T* at(std::size_t y, std::size_t x) const noexcept { return data + (y + 1) * stride() + (x + 1) * channels; }
 };
 
-/// A square convolution kernel. Its padding keeps the size of an image at stride 1 and exactly halves it (transposed: doubles it) at
-/// stride 2. Supported are sides 1 and 3 at stride 1, and side 4 at stride 2, the last also transposed.
+/// A square convolution kernel. Its padding is such that the output has the size of the input at stride 1, half that size at stride 2, and
+/// twice that size if transposed. Supported are side 1 or 3 with stride 1, and side 4 with stride 2. Only the latter may be transposed.
 struct conv_shape {
     std::size_t in = 0;      ///< input channels
     std::size_t out = 0;     ///< output channels
     std::size_t side = 1;    ///< width and height of the kernel, in pixels
     std::size_t stride = 1;  ///< pixels
-    bool transposed = false; ///< transposed convolution: the stride enlarges
+    bool transposed = false; ///< transposed convolution: the output is `stride` times as large as the input
 
     /// Whether this is one of the supported shapes.
     [[nodiscard]] bool is_known() const noexcept {
         return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4;
     }
-    /// Zero padding around the image; of a transposed convolution, what PyTorch calls padding.
+    /// Zero padding around the image. For a transposed convolution, the value that PyTorch calls padding.
     [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }
-    /// Output rows (columns) for `n` input rows (columns).
+    /// Number of output rows for `n` input rows; same for columns.
     [[nodiscard]] std::size_t size_from(std::size_t n) const noexcept { return transposed ? n * stride : n / stride; }
 };
 

@@ -20,15 +20,16 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
 }
 
 /// Weights of a convolution, packed once in the order in which convolve() reads them: 16 output channels are interleaved. A transposed
-/// convolution of stride 2 is four convolutions, its phases: each has every other tap and makes every other pixel.
+/// convolution of stride 2 is computed as four convolutions, called phases. Each phase uses every other tap and computes every other output
+/// pixel, in both directions.
 class conv_weights {
 public:
-    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the width of the widest vector
+    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the lanes of the widest register
 
     conv_weights() = default;
 
-    /// Packs weight (out, in, side, side), if transposed (in, out, side, side), as PyTorch stores it, and bias (out). shape.is_known()
-    /// must hold.
+    /// Packs weight and bias as PyTorch stores them: weight (out, in, side, side), or (in, out, side, side) if transposed, and bias (out).
+    /// shape.is_known() must hold.
     conv_weights(const conv_shape& shape, const float* weight, const float* bias)
         : m_shape(shape), m_weights(phases() * panels() * depth() * panel), m_bias(panels() * panel) {
         PALI_ASSERT(shape.is_known());
@@ -50,7 +51,7 @@ public:
     [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
     /// Number of phases: 4 if transposed, else 1.
     [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
-    /// Rows of input pixels that an output pixel sees, and columns.
+    /// Number of input rows that an output pixel depends on; also the number of columns.
     [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
     /// Groups of 16 output channels; the last one is zero-padded.
     [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
@@ -64,8 +65,9 @@ public:
 private:
     [[nodiscard]] std::size_t depth() const noexcept { return taps() * taps() * m_shape.in; }
 
-    /// Row of the kernel for row `tap` of a phase. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k. So
-    /// even rows use tap 3 of the row above and tap 1 of their own, odd rows tap 2 of their own and tap 0 of the row below.
+    /// Row of the kernel for row `tap` of a phase. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k. So even
+    /// output rows use tap 3 of the input row above and tap 1 of their own. Odd output rows use tap 2 of their own input row and tap 0 of
+    /// the row below.
     [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept {
         return m_shape.transposed ? 3 - phase - 2 * tap : tap;
     }

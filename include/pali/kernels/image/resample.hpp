@@ -1,4 +1,4 @@
-// Resampling of rows and columns with fixed-point weights. The sums are integers, so any order gives the same bytes.
+// Resamples rows and columns with fixed-point weights. The sums are integers, so the result does not depend on their order.
 #pragma once
 
 #include <pali/arch/level.hpp>

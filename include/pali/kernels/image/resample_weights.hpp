@@ -24,7 +24,7 @@ struct exact_resample_weights {
     std::vector<double> weights;      ///< (spans, taps); the weights of a span add up to 1
 };
 
-/// Weights of one axis in fixed point with 22 fractional bits (Pillow, Resample.c: 32 bits less 8 for pixels less 2 for overshoot).
+/// Weights of one axis in fixed point with 22 fractional bits (Pillow, Resample.c: 32 bits, minus 8 for the pixels, minus 2 for overshoot).
 struct resample_weights {
     static constexpr int precision = 32 - 8 - 2; ///< fractional bits
 
@@ -33,8 +33,8 @@ struct resample_weights {
     std::vector<std::int32_t> weights; ///< (spans, taps)
 };
 
-/// Returns `value` after a store and a reload. Prevents compilers from fusing a product into the sum that follows, which may round
-/// differently from Pillow.
+/// Returns `value` after a store and a reload. Prevents compilers from contracting a product and a following addition to an FMA, which may
+/// round differently from Pillow.
 [[nodiscard]] inline double stored(double value) noexcept {
     volatile double memory = value;
     return memory;
@@ -47,7 +47,7 @@ struct resample_weights {
 }
 
 /// Weights that resample `in` pixels to pixels [first, first + count) of `out` with the filter `weight_at(x)`, which is zero outside
-/// [-support, support]. The filter is stretched for downscaling. The arithmetic is Pillow's to the last operation.
+/// [-support, support]. The filter is stretched for downscaling. Uses exactly the same operations as Pillow.
 template <class Weight>
 [[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
                                                                  std::size_t first, std::size_t count) {
@@ -99,7 +99,7 @@ template <class Weight>
 /// Weights of one axis for RGB pixels, in the order of the inner loop: each weight three times, padded to whole blocks.
 class rgb_weights {
 public:
-    static constexpr std::size_t block = 12; ///< elements: four pixels, the smallest multiple of three channels and four lanes
+    static constexpr std::size_t block = 12; ///< elements: four pixels; the least common multiple of three channels and four lanes
 
     /// Packs `weights`.
     explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {

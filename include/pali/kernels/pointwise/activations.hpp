@@ -10,7 +10,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// Applies f, a function of batches, to n elements. The tail goes through a padded batch, so every element takes the same path.
+/// Applies f, a function of batches, to n elements. The tail is computed in a padded batch, so every element is computed by the same code.
 template <class A, class F, class... In>
 PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
     using batch = xsimd::batch<float, A>;

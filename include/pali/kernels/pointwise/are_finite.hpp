@@ -1,4 +1,4 @@
-// Check of an array for infinities and NaN.
+// Checks an array for infinities and NaN.
 #pragma once
 
 #include <pali/core/macros.hpp>

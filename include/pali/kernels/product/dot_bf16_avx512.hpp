@@ -37,7 +37,7 @@ struct dot_bf16_avx512 {
         }
     }
 
-    /// As dot_floats_simd::tile(), with the same guarantees. `part` must cover the whole row.
+    /// Same as dot_floats_simd::tile(), with the same guarantees. `part` must cover the whole row.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> x, rows<const bfloat16> w, [[maybe_unused]] const partial_sums& part, const float* bias,
@@ -81,15 +81,15 @@ struct dot_bf16_avx512 {
     }
 
 private:
-    /// Mask of the first `count` lanes, or of all if there are fewer.
+    /// Mask of the first `count` lanes; of all lanes if `count` exceeds their number.
     template <class Mask>
     [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
         return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
     }
 
-    /// Adds elements [0, whole) of a single row times those of each column. This is bound by memory bandwidth: the fewer instructions per
-    /// cache line of weights, the more lines ahead fit in the out-of-order window and are requested. So weights are memory operands, and
-    /// one offset per column serves two pointers: to these columns and to the next tile, which is prefetched.
+    /// Adds the products of elements [0, whole) of a single row and each column. This loop is bound by memory bandwidth. The fewer
+    /// instructions it has per cache line of weights, the more loads of later lines fit in the out-of-order window. So weights are memory
+    /// operands, and one offset per column serves two pointers: one to these columns, and one to the next tile, which is prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
@@ -109,15 +109,15 @@ private:
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 arch::fetch_ahead(next + column[c]);
-                __m512 sum = sums[c]; // a scalar copy: g++ would keep an array element that inline assembly modifies in memory
+                __m512 sum = sums[c]; // a scalar copy, because g++ keeps an array element in memory if inline assembly modifies it
                 __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
                 sums[c] = sum;
             }
         }
     }
 
-    /// Adds one register of each row times one of each column. Tiles of two and four rows also prefetch the columns `later`, spread evenly:
-    /// loads stall less that way.
+    /// Adds the products of one register of each row and one register of each column. Tiles of two and four rows also prefetch the columns
+    /// `later`. The prefetches are spread evenly over the loop, because loads then stall less.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C],
@@ -133,7 +133,7 @@ private:
         }
     }
 
-    /// Sums of the lanes of four registers, each in the same order.
+    /// Sums the lanes of each of four registers, all in the same order.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
         const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +

@@ -38,14 +38,14 @@ struct avx2_bytes {
                 const __m256i both =
                     _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
                 products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
-                PALI_IN_REGISTER(products[r]); // otherwise g++ adds all at the end and spills until then
+                PALI_IN_REGISTER(products[r]); // otherwise g++ delays all additions to the end and spills their operands
             }
         }
         for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));
     }
 
-    /// The same for 8-bit codes: |code| times the activation with the sign of the code. A pair does not overflow: 128 · 127 · 2 is below
-    /// 2^15.
+    /// Same, for 8-bit codes. Multiplies |code| by the activation with the sign of the code applied. A pair does not overflow: 128 · 127 ·
+    /// 2 is below 2^15.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -80,8 +80,8 @@ struct avx2_bytes {
     }
 };
 
-/// Byte products by AVX-VNNI: VPDPBUSD adds four products of an unsigned and a signed byte to each of eight sums. Inline assembly, so that
-/// the code around it is compiled for AVX2 only.
+/// Byte products by AVX-VNNI: VPDPBUSD adds four products of an unsigned and a signed byte to each of eight sums. Uses inline assembly, so
+/// that the surrounding code is compiled for AVX2 only.
 struct vnni_bytes {
     static constexpr bool keeps_signs = false; ///< 8-bit codes are multiplied as unsigned code + 128
 
@@ -122,13 +122,13 @@ private:
     }
 };
 
-/// Policy of loop_bytes() on AVX2 registers: one strip at a time, lanes are its rows. `Bytes` multiplies one group.
+/// Policy of loop_bytes() on AVX2 registers. Computes one strip at a time; lanes are the rows of the strip. `Bytes` multiplies one group.
 template <class Bytes>
 struct x86_dot {
     static constexpr std::size_t strips = 1; ///< strips per call
     static constexpr std::size_t tokens = 4; ///< tokens per call, at most
 
-    /// As dot_bytes_portable::dot().
+    /// Same as dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx2,fma")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
@@ -139,8 +139,8 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        // Several tokens read a strip more than once, so they prefetch the same place in the next strip. One token prefetches ahead in its
-        // own stream.
+        // For several tokens, a strip is read more than once, so the next strip is prefetched. For one token, the loop prefetches ahead in
+        // the same stream.
         const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width),
                           scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];

@@ -11,15 +11,16 @@ static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
               "a group of a token fills half a register for 4-bit weights and a whole one for 8-bit weights");
 
 /**
- * Several tokens, two strips at a time: lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a signed byte to each
- * lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins). 32 registers hold the
- * sums of eight tokens within a group and over groups, so codes are unpacked once for eight tokens. Needs arch::features::avx512_vnni.
+ * Kernel for several tokens. Computes two strips at a time; lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a
+ * signed byte to each lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins).
+ * 32 registers hold the sums of eight tokens within a group and over groups, so codes are unpacked once for eight tokens. Needs
+ * arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512 {
     static constexpr std::size_t strips = 2; ///< strips per call
     static constexpr std::size_t tokens = 8; ///< tokens per call, at most
 
-    /// As dot_bytes_portable::dot(), for strips `i` and `second`.
+    /// Same as dot_bytes_portable::dot(), for strips `i` and `second`.
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t second, const quantized_tokens& x, std::size_t first,
@@ -31,7 +32,7 @@ struct dot_bytes_avx512 {
         const std::int32_t* begins = x.begins + first * x.groups;
         const float* scales = x.scales + first * x.groups;
         const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes,
-                             scales_ahead = w.scales_of(strips) - w.scales; // to the same place in the next strips
+                             scales_ahead = w.scales_of(strips) - w.scales; // distance to the same group of the next strips
         __m512 sums[R];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
@@ -71,7 +72,7 @@ struct dot_bytes_avx512 {
     }
 
 private:
-    // Vector extensions where the intrinsics of g++ 12 emit warnings of their own.
+    // Vector extensions, used where the intrinsics of g++ 12 cause warnings.
     typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
     typedef std::int32_t numbers __attribute__((vector_size(64)));
     typedef std::uint32_t words __attribute__((vector_size(64)));
@@ -91,7 +92,8 @@ private:
         return (__m512)(__builtin_convertvector(scales, words) << 16);
     }
 
-    /// products[r] += weights · four elements of token r. Inline assembly: g++ 12 would load and broadcast by a separate instruction.
+    /// products[r] += weights · four elements of token r. Uses inline assembly, because g++ 12 would load and broadcast in a separate
+    /// instruction.
     template <std::size_t R>
     PALI_TARGET("avx512f,avx512vnni")
     static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
@@ -107,15 +109,15 @@ private:
 };
 
 /**
- * Kernel for one token, which is bound by memory bandwidth: the fewer instructions per cache line of codes, the more lines ahead fit in the
- * out-of-order window and are requested. A register holds eight elements of each row of a strip, four in its lower half and four in its
+ * Kernel for one token, which is bound by memory bandwidth. The fewer instructions it has per cache line of codes, the more loads of later
+ * lines fit in the out-of-order window. A register holds eight elements of each row of a strip, four in its lower half and four in its
  * upper half. The elements of the token are loaded once per group and permuted from that register. Needs arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512_token {
     static constexpr std::size_t strips = 1; ///< strips per call
     static constexpr std::size_t tokens = 1; ///< tokens per call
 
-    /// As dot_bytes_portable::dot().
+    /// Same as dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t token,
@@ -128,14 +130,14 @@ struct dot_bytes_avx512_token {
         for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
         __m256 sums = _mm256_setzero_ps();
         std::size_t groups = x.groups;
-        if constexpr (Bits == 4) // prefetches a line of the token per iteration: long strips evict it from L1
+        if constexpr (Bits == 4) // prefetches one line of the token per iteration, because long strips evict the token from L1
             PALI_NO_UNROLL
         for (; groups >= 2; groups -= 2) {
             __builtin_prefetch(at.activations + 128);
             sums = add_group<Bits>(at, fours_of, sums);
             sums = add_group<Bits>(at, fours_of, sums);
         }
-        PALI_NO_UNROLL // clang would interleave two groups of 8 bits, and so read from two places at once
+        PALI_NO_UNROLL // clang would interleave two groups of 8-bit codes and so read two streams
             for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
@@ -185,7 +187,7 @@ private:
         return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
     }
 
-    /// Prefetch distance in groups of 4 bits: 4 KB of codes. With shorter or longer distances, or prefetching to L2, a token took up to 1.2
+    /// Prefetch distance in groups of 4-bit codes: 4 KB. With shorter or longer distances, or with prefetches to L2, a token took up to 1.2
     /// times as long in the layers of a 3B model (Zen 4).
     static constexpr std::size_t groups_ahead = 32;
 
@@ -219,11 +221,13 @@ private:
         return _mm512_set_epi32(b, b, b, b, b, b, b, b, a, a, a, a, a, a, a, a);
     }
 
-    /// Broadcasts the words at `places` of a group to the lanes. Masked, because the plain intrinsic of g++ 12 emits a warning.
+    /// Broadcasts the words at `places` of a group to the lanes. Uses the masked intrinsic, because the unmasked one causes a warning in
+    /// g++ 12.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i spread(__m512i group, __m512i places) noexcept { return _mm512_maskz_permutexvar_epi32(0xffff, places, group); }
 
-    /// Loads 64 bytes and applies `Mask`. Inline assembly: compilers would load once for both masks, which is one instruction more.
+    /// Loads 64 bytes and applies `Mask`. Uses inline assembly, because compilers would load once for both masks, which takes one more
+    /// instruction.
     template <int Mask>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i masked(const std::uint8_t* bytes) noexcept {

@@ -10,7 +10,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Policy of loop_bytes(): the formula, with integer sums within a group and float32 sums over groups.
+/// Policy of loop_bytes() in scalar code, with integer sums within a group and float32 sums over groups.
 struct dot_bytes_portable {
     static constexpr std::size_t strips = 1; ///< strips per call
     static constexpr std::size_t tokens = 4; ///< tokens per call, at most
@@ -24,8 +24,8 @@ struct dot_bytes_portable {
     }
 
 private:
-    /// One token of an interleaved tile of `together` tokens. Never inlined: otherwise compilers might contract multiply and add for some R
-    /// and not for others.
+    /// One token of an interleaved tile of `together` tokens. Not inlined, because compilers could otherwise contract multiply and add for
+    /// some R and not for others.
     template <std::size_t Bits>
     [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token,
                                       const float* token_scales, std::size_t together, std::size_t groups, float* y) noexcept {

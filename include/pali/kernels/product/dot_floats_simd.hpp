@@ -27,8 +27,8 @@ template <std::size_t Half, class A>
     return batch::load_unaligned(w + Half * batch::size);
 }
 
-/// The same for bfloat16. A 32-bit lane holds two elements: the even one in its low half (shifted up), the odd one in its high half
-/// (masked). No shuffle is needed, because the activations are packed in the same order: evens, then odds.
+/// Same, for bfloat16. A 32-bit lane holds two elements: the even one in its low half (shifted up), the odd one in its high half (masked).
+/// No shuffle is needed, because the activations are packed in the same order: evens, then odds.
 template <std::size_t Half, class A>
 [[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
     using bits = xsimd::batch<std::uint32_t, A>;
@@ -65,10 +65,10 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
 
 } // namespace dot_detail
 
-/// K-block [begin, end) of the sums of a tile. Sums start at zero in the first block and continue from `state` in later ones. The last
-/// block writes y = sum + bias; the others store to `state`.
+/// The K-block [begin, end) that a tile adds to its sums. In the first block the sums start at zero; in later blocks they continue from
+/// `state`. The last block writes y = sum + bias; the others store the sums to `state`.
 struct partial_sums {
-    float* state = nullptr; ///< R · C registers, or null where one block covers K
+    float* state = nullptr; ///< R · C registers; null if one block covers K
     std::size_t begin = 0;  ///< first element of the block
     std::size_t end = 0;    ///< one past the last element of the block
 };
@@ -101,7 +101,7 @@ struct dot_floats_simd {
         for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
         for (std::size_t c = 0; c < C; ++c)
             sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
-        const float* row[R]; // without this array g++ keeps a pointer to each half of each row, and spills some
+        const float* row[R]; // without this array, g++ keeps a pointer to each half of each row and spills some of them
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             row[r] = x[r];
@@ -117,7 +117,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // tiles of 4 x 3 have no register left for it
+                                          PALI_IN_REGISTER(value.data); // not for tiles of 4 x 3, which have no register left for it
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }
@@ -130,7 +130,7 @@ struct dot_floats_simd {
         };
         PALI_NO_UNROLL
         for (std::size_t k = part.begin; k < whole; k += pair) {
-            // Few rows are bound by memory bandwidth, and the hardware prefetcher starts anew with every row of weights.
+            // With few rows, the loop is bound by memory bandwidth, and the hardware prefetcher starts again with each row of weights.
             if constexpr (R < 6) PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
             both([&](std::size_t c) { return w[c] + k; }, k);
@@ -141,7 +141,7 @@ struct dot_floats_simd {
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
             return;
         }
-        if (whole != w.width) { // the row ends inside a pair, and memory past its end may not be readable
+        if (whole != w.width) { // the row ends inside a pair, and the memory past its end may not be readable
             alignas(64) Element rest[C][pair] = {};
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));

@@ -15,14 +15,14 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 /**
  * Computes y = x · wᵀ + bias for each operand. Each token of x (T, K) is rounded to bytes, with a scale per group, and multiplied by the
  * codes as stored. Reads w from memory once: 4.5 or 8.25 bits per element. `Dot` is dot_bytes_portable or a kernel for the processor. A
- * token's result does not depend on the others.
+ * token's result does not depend on other tokens.
  */
 template <class Dot, std::size_t Bits>
 void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const auto tokens = quantized_tokens::take<Bits>(scratch, x.count, x.width);
-    // The tokens of a tile are interleaved, so one thread rounds all of them. Each block of Dot::tokens tokens is split into tiles by
-    // itself.
+    // The tokens of a tile are interleaved, so one thread rounds all of them. Each block of Dot::tokens tokens is split into tiles
+    // separately.
     const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two per task
     const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
     threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
@@ -40,7 +40,7 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
             const std::size_t end = (first + n) / strip;
             for (std::size_t i = first / strip; i < end; i += Dot::strips) {
                 const std::size_t last = std::min(i + Dot::strips, end) - 1,
-                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last strip may be alone
+                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last call may have only one strip
                 const float* const bias = of.bias ? of.bias + i * strip : nullptr;
                 detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
                     float sums[R][Dot::strips * strip];
@@ -55,8 +55,8 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
 }
 
 /**
- * For many rows: decodes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: that of
- * loop_floats(), and the weights of a task in bfloat16 per thread.
+ * For many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: as
+ * loop_floats(), plus the bfloat16 weights of one task per thread.
  */
 template <class A, std::size_t Bits>
 void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,

@@ -22,13 +22,14 @@ namespace loop_detail {
 /// Number of tokens from which a product is compute-bound. With fewer, reading the weights dominates.
 inline constexpr std::size_t many_rows = 16;
 
-/// Upper limits of the blocks that a thread works on, both multiples of all register tiles (columns also of strips): columns of w per task,
-/// and rows whose partial sums are kept from one K-block to the next. A column is one output, that is, a row of w.
+/// Upper limits of the blocks that a thread works on: columns of w per task, and rows whose partial sums are kept from one K-block to the
+/// next. Both are multiples of the sizes of all register tiles, and the columns also of the strip. A column is one output, which is a row
+/// of w.
 inline constexpr std::size_t most_columns = 96, most_rows = 288;
 
-/// K-block: the number of elements of a row that are multiplied per pass over the columns. It is the whole row for few tokens or where Dot
-/// does not split K. Otherwise K is split into equal blocks such that six packed rows fill at most 3/4 of L1 and stay resident while
-/// columns stream past.
+/// K-block: the number of elements of a row that are multiplied per pass over the columns. For few tokens, or if Dot does not split K, it
+/// is the whole row. Otherwise K is split into equal blocks such that six packed rows fill at most 3/4 of L1 and stay there while columns
+/// stream past.
 template <class Dot>
 [[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
     const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
@@ -37,17 +38,17 @@ template <class Dot>
     return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
 }
 
-/// Columns of w per task: as many as fit in half of L2 at `bytes` each, and fewer where threads would wait for the last task.
+/// Columns of w per task: as many as fit in half of L2 at `bytes` each, but fewer if threads would otherwise wait long for the last task.
 [[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
     constexpr std::size_t least = 24, tasks_a_thread = 4;
     const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns comes from
-/// memory once and is multiplied by all rows. Many rows: the K-block of all columns stays in L2 and is multiplied by six rows at a time,
-/// which stay in L1, before the next K-block. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null where one
-/// K-block covers the row.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns is read
+/// from memory once and multiplied by all rows. Many rows: the K-block of all columns stays in L2. It is multiplied by six rows at a time,
+/// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
+/// one K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {

@@ -50,7 +50,7 @@ struct quantized_panels {
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Dequantizes into `room`: whole groups of whole strips.
+    /// Dequantizes whole groups of whole strips into `room`.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
         constexpr std::size_t strip = quantized_rows<Bits>::strip;
         PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
@@ -99,8 +99,8 @@ struct packed_tokens {
     }
 };
 
-/// Rounds and packs steps [first, last) of one token tile. A row of the tile is one pair of elements for 16 tokens: the tokens' rows,
-/// transposed pair by pair.
+/// Rounds and packs steps [first, last) of one token tile. A row of the tile holds one pair of elements of each of 16 tokens, so the
+/// tokens' rows are transposed in units of pairs.
 PALI_TARGET("avx2")
 inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first,
                         std::size_t last) noexcept {
@@ -121,14 +121,14 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     }
 }
 
-/// Cache blocking of a task. Processors with tiles have at least 2 MiB of L2. One K-block of the tokens takes up to 3/4 MiB, the sums of
-/// all panels up to 1/2 MiB, and the rest is for weights.
+/// Cache blocking of a task. Processors with tiles have at least 2 MiB of L2 per core. One K-block of the tokens takes up to 3/4 MiB of it,
+/// and the sums of all panels up to 1/2 MiB. The rest is for weights.
 struct tile_blocking {
     std::size_t panels; ///< panels per task
     std::size_t tiles;  ///< token tiles per block
     std::size_t steps;  ///< steps per K-block
 
-    /// Splits into equal shares, with at least four tasks per thread, so that others can help a thread that is late.
+    /// Splits the work into equal shares, with at least four tasks per thread, so that other threads can take over tasks of a slow one.
     tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
         const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
         const auto even = [&](std::size_t n, std::size_t most) {
@@ -168,7 +168,7 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
     each_tile<2 * B>([&](auto tile) {
         begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride);
     });
-    const std::size_t stride = w.stride * sizeof(bfloat16); // local copies: tile loads clobber memory, which would force reloads
+    const std::size_t stride = w.stride * sizeof(bfloat16); // local copies, because tile loads clobber memory, so members would be reloaded
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
         Tiles::template load<4>(upper, stride);
@@ -210,8 +210,8 @@ inline void write_sums(const float* sums, const float* bias, std::size_t first, 
         }
 }
 
-/// Returns `steps` steps of 32 outputs from element `begin` on. A panel that is not complete is copied to `room`, with zeros after the last
-/// input. Rows after the last output are left uninitialized: their sums are discarded.
+/// Returns `steps` steps of 32 outputs from element `begin` on. An incomplete panel is copied to `room`, with zeros after the last input.
+/// Rows after the last output are left uninitialized: their sums are discarded.
 template <panel_source Weights>
 rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps,
                                  bfloat16* room) noexcept {
@@ -257,11 +257,11 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 /**
  * Computes y = x · wᵀ + bias for each operand. x is (T, K) float32, rounded to bfloat16; source(weights) is the panel_source for w (N, K).
  * Accumulates in float32, 16 pairs per step. The order of each sum depends on K alone, so the result does not depend on T or on the number
- * of threads. It differs from that of dot_floats_simd, which does not round x. Denormals count as zero.
+ * of threads. The result differs from that of dot_floats_simd, which does not round x. Denormals count as zero.
  *
- * Cost: 2·T·N·K flop, with T padded to tiles of 16 and N to panels of 32. From memory, weights are read once per 512 tokens, and tokens
- * once per task; from L2, each is read once per 32 of the other. Scratch: T·K/2 floats, and up to 1 MiB per thread. Needs AVX2 in addition
- * to the tiles.
+ * Cost: 2·T·N·K flop, with T padded to tiles of 16 and N to panels of 32. Weights are read from memory once per 512 tokens, and tokens once
+ * per task. Weights are read from L2 once per 32 tokens, and tokens once per 32 outputs. Scratch: T·K/2 floats, and up to 1 MiB per thread.
+ * Needs AVX2 in addition to tile registers.
  *
  * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual. The A operand has the layout of a stored matrix, so weights are not
  * repacked.

@@ -31,8 +31,8 @@ template <class Weights>
     return sum;
 }
 
-/// Calls task(operand, first, n, thread) for blocks of outputs [first, first + n) of each operand; n is at most `at_once`. All blocks are
-/// tasks of one run, so threads synchronize once and not after each operand.
+/// Calls task(operand, first, n, thread) for blocks of outputs [first, first + n) of each operand; n is at most `at_once`. The blocks of
+/// all operands are tasks of one run, so threads synchronize once and not after each operand.
 template <class Weights, class Task>
 void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
     const auto tasks_of = [at_once](const operand<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };

@@ -13,11 +13,12 @@
 #include <cstddef>
 #include <initializer_list>
 
-/// Kernels: loops over elements, without names, files or models. Preconditions are checked by PALI_ASSERT only.
+/// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, x is rounded to bfloat16 where the processor
-/// multiplies bfloat16: by AMX in a prefill, by AVX512-BF16 in every pass. Otherwise x is not rounded. The kernel does not depend on T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, a prefill uses AMX if the processor has it;
+/// otherwise AVX512-BF16 is used if the processor has it, in every pass. Both round x to bfloat16. The other kernels do not round x. The
+/// choice of the kernel does not depend on T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
@@ -31,8 +32,8 @@ void product(rows<const float> x, std::initializer_list<operand<rows<const Eleme
     loop_floats<dot_floats_simd<xsimd::default_arch, Element>>(x, with, threads, scratch);
 }
 
-/// Computes the same for quantized weights. x is rounded to bytes, with a scale per group. A prefill has two exceptions: AMX rounds x to
-/// bfloat16, and a processor without a byte kernel does not round x.
+/// Same, for quantized weights. x is rounded to bytes, with a scale per group. A prefill has two exceptions: AMX rounds x to bfloat16, and
+/// a processor without a byte kernel does not round x.
 template <std::size_t Bits>
 void product(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, pass kind, thread_pool& threads,
              arena& scratch) {

@@ -1,4 +1,4 @@
-// Quantization of float rows to codes and scales.
+// Quantizes float rows to codes and scales.
 #pragma once
 
 #include <pali/arch/level.hpp>

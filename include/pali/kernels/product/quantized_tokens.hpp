@@ -22,7 +22,7 @@ struct token_tile {
 struct quantized_tokens {
     std::int8_t* codes = nullptr;   ///< per tile (width / 4, R, 4): four elements of each token, then the next four of each, ...
     float* scales = nullptr;        ///< per tile (groups, R): chosen so that the largest magnitude of a group becomes 127
-    std::int32_t* begins = nullptr; ///< per tile (groups, R): initial sums; they cancel the + 8 or + 128 of codes made unsigned
+    std::int32_t* begins = nullptr; ///< per tile (groups, R): initial sums, which cancel the offset of 8 or 128 of unsigned codes
     std::size_t width = 0;          ///< elements of a token
     std::size_t groups = 0;         ///< width / group
 
@@ -46,13 +46,13 @@ template <std::size_t Bits>
 void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end,
                     const quantized_tokens& to) noexcept {
     constexpr std::size_t group = quantized_rows<Bits>::group;
-    constexpr float least = 1e-36f; // below it, 127 / top overflows
+    constexpr float least = 1e-36f; // smallest magnitude for which 127 / top does not overflow
     static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
     x += first * group;
     std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
     for (std::size_t g = first; g < end; ++g, x += group) {
-        batch tops(0.f), strays(0.f); // max may ignore NaN, but 0 · NaN and 0 · infinity are NaN
+        batch tops(0.f), strays(0.f); // `strays` detects NaN and infinity: max may ignore NaN, but 0 · NaN and 0 · infinity are NaN
         for (std::size_t i = 0; i < group; i += batch::size) {
             const batch some = batch::load_unaligned(x + i);
             tops = xsimd::max(tops, xsimd::abs(some));

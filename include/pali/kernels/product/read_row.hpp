@@ -1,4 +1,4 @@
-// Reading of one row of weights as float32, for embeddings.
+// Reads one row of weights as float32, for embeddings.
 #pragma once
 
 #include <pali/arch/level.hpp>

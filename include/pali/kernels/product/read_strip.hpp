@@ -1,4 +1,4 @@
-// Dequantization of a strip of weights to bfloat16, for products of many rows.
+// Dequantizes a strip of weights to bfloat16, for products of many rows.
 #pragma once
 
 #include <pali/arch/simd.hpp>
@@ -15,12 +15,12 @@
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// Dequantizes elements [begin, begin + to.width) of the eight rows of strip `i` into `to`. `begin` and to.width must be multiples of the
-/// group. Rounds to nearest even, on average off by 2^-9 of an element. The code itself is off by 2^-5 (4 bits) or 2^-9 (8 bits) of the
-/// largest element of its group.
+/// group. Rounds to nearest even, with an average error of 2^-9 of the element. The error of the code itself is 2^-5 (4 bits) or 2^-9 (8
+/// bits) of the largest element of its group.
 template <std::size_t Bits>
 void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
-    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // bytes of one row in a group: one element each, or two
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // bytes of one row in a group; a byte holds one element or two
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
@@ -42,7 +42,7 @@ void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin,
         for (std::size_t r = 0; r < matrix::strip; ++r) {
             const float scale = static_cast<float>(scales[r]);
             bfloat16* const out = to[r] + at;
-            for (std::size_t k = 0; k < matrix::group; ++k) { // no branch for NaN, so that the loop vectorizes
+            for (std::size_t k = 0; k < matrix::group; ++k) { // has no branch for NaN, so that the loop vectorizes
                 const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
                 out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
             }
