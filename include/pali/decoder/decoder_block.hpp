@@ -80,8 +80,7 @@ struct gemma_block {
             pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
             post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
         } else {
-            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // in Gemma 1, this is the name of the
-                                                                                                  // norm before the MLP
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for this norm
         }
         mlp.bind(names["mlp"], config);
     }

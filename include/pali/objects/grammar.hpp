@@ -35,8 +35,7 @@ struct spoken_object {
     std::string label;                               ///< trimmed, valid UTF-8; empty if there is none
     std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as generated, 0 to 1023; y0 < y1 and x0 < x1
     std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; std::nullopt unless the answer has all sixteen
-    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label, or of the last tag if there is no
-                            ///< label
+    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label or, without a label, of the last tag
     text_range box_bytes;   ///< range of the four coordinates
     text_range label_bytes; ///< range of the label in the answer; without a label, an empty range at the end of `bytes`
 };
