@@ -5,7 +5,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// L1 data and L2 of one core in bytes, which kernels choose their blocks by. 32 KiB and 512 KiB where the system reports none.
+/// Sizes of the L1 data and the L2 cache of one core, in bytes. Kernels choose their block sizes by them. 32 KiB and 512 KiB if the system
+/// reports no sizes.
 [[nodiscard]] const cache_sizes& caches() noexcept;
 
 }}} // namespace pali::PALI_ABI::arch

@@ -103,7 +103,8 @@ PALI_INLINE features features_of(const processor& which) noexcept {
     found.avx_vnni = found.avx2 && said.bit(said.more.a, 4);
     found.avx512_vnni = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 31) && said.bit(said.extended.c, 11);
     const bool avx512 = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 30);
-    // On Zen 4 it has twice the rate of float32 FMA. On Intel (Sapphire Rapids) it has half that rate, so it is not used there.
+    // On Zen 4, bfloat16 products have twice the rate of float32 FMA. On Intel (Sapphire Rapids) they have half that rate, so they are not
+    // used there.
     found.avx512_bf16 = avx512 && said.bit(said.more.a, 5) && cpuid_detail::made_by_amd(which);
     found.amx_bf16 = said.saves_tiles() && avx512 && said.all(said.extended.d, 22, 24) && which.may_use_tiles();
     return found;

@@ -1,4 +1,5 @@
-// Run-time dispatch over kernels that are compiled once per level: the list of levels in the program, and the one selected on first use.
+// Run-time dispatch over kernels that are compiled once per level: the list of the levels in the program, and the level that is selected on
+// first use.
 #pragma once
 
 #include <pali/arch/cpu_features.hpp>
@@ -12,11 +13,11 @@ struct entry_points;
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The kernels of one level, in an object of their own. Each such object has one compiled_level with static storage, which registers
-/// itself before any dynamic initialization of the program.
+/// The kernels of one level. They form an object file with one compiled_level in static storage, which registers itself before any dynamic
+/// initialization of the program.
 struct compiled_level {
     level which;                          ///< the level that the object is compiled for
-    bool is_whole;                        ///< whether it has the kernels of every extension, not only of those that belong to the level
+    bool is_whole;                        ///< whether it has the kernels of all extensions, and not only of those that belong to the level
     const kernels::entry_points* kernels; ///< its entry points
     const compiled_level* next = nullptr; ///< next in the list
 };
@@ -29,11 +30,11 @@ void add(compiled_level& one) noexcept;
 /// A level and the extensions that its kernels use.
 struct selection {
     const compiled_level* level = nullptr; ///< the selected level, from the list
-    features extensions;                   ///< those for which its object has kernels
+    features extensions;                   ///< the extensions to use, for all of which the object has kernels
 };
 
-/// Selects the level and the extensions. Without `name`: the highest of `compiled` up to `highest`, with those extensions of `there` that
-/// it has kernels for. `name` is the value of PALI_ARCH:
+/// Selects the level and the extensions. Without `name`, it selects the highest level of `compiled` up to `highest`, with those extensions
+/// of `there` for which the level has kernels. `name` is the value of PALI_ARCH:
 /// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
 /// - "simd": the lowest level, without extensions
 /// - "avx2": x86-64-v3 without extensions beyond AVX2
@@ -43,7 +44,7 @@ struct selection {
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 
-/// The selection for this processor and PALI_ARCH, made once. Throws what select() throws.
+/// The selection for this processor and PALI_ARCH, which is made once. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
 }}} // namespace pali::PALI_ABI::arch

@@ -1,4 +1,4 @@
-// Bodies of dispatch.hpp. Compiled once; header-only programs have no list.
+// Bodies of dispatch.hpp. They are compiled once. Header-only programs have no list of levels.
 #pragma once
 
 #include <pali/arch/dispatch.hpp>
@@ -39,7 +39,7 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
     const auto lacks = [&](std::string_view why) -> selection {
         throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\", ", why});
     };
-    std::optional<level> wanted; // exactly this level
+    std::optional<level> wanted; // the level that `name` requests
     for (const level one : {level::baseline, level::x86_64_v3, level::x86_64_v4})
         if (name == name_of(one)) wanted = one;
     if (name == "simd") wanted = level::baseline;

@@ -1,16 +1,17 @@
-// The level of a translation unit, that is, the instructions its flags allow, as the name of an inline namespace.
+// Defines an inline namespace that is named after the level of the translation unit, that is, after the instructions that its compiler
+// flags allow.
 #pragma once
 
 #include <pali/core/macros.hpp>
 
-// This header is for bodies: sources that link compiled bodies do not include it.
+// Only bodies include this header. Sources that link compiled bodies do not.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
 #  error                                                                                                                                   \
       "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: attention masks use infinities, and the order of summation is fixed. Use -O2 or -O3"
 #endif
 
-/// Inline namespace of code whose instructions depend on compiler flags; it is named after them. Translation units compiled with different
-/// flags then share no symbol, so the linker cannot give one of them the code of another.
+/// Inline namespace of code whose instructions depend on compiler flags. Its name is derived from the flags. Translation units compiled
+/// with different flags then share no symbol, so the linker cannot replace the code of one by that of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -33,10 +34,9 @@
 #  define PALI_SIMD generic
 #endif
 
-/// @{
-/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Header-only programs do, because
-/// such kernels are selected at run time for any flags. An object for one level (PALI_LEVEL) omits the kernels of higher levels, which
-/// would never be selected there.
+/// @{ Whether this translation unit compiles kernels whose intrinsics need more extensions than its flags allow. Header-only programs do,
+/// because they select such kernels at run time whatever the flags. An object for one level (PALI_LEVEL) omits the kernels of higher
+/// levels, which would never be selected with that level.
 #if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
 #  define PALI_AVX2_KERNELS 1
 #else

@@ -1,4 +1,4 @@
-// Instruction sets that the flags of the translation unit allow, as tag types; kernels carry one in their symbol.
+// Tag types for the instruction sets that the flags of the translation unit allow. Kernels take such a tag, so it is part of their symbol.
 #pragma once
 
 #include <pali/arch/level.hpp>
@@ -10,7 +10,7 @@
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// Tag of the xsimd kernels for instruction set `A`, at most what the flags of the translation unit allow.
+/// Tag of the xsimd kernels for instruction set `A`, which the flags of the translation unit must allow.
 template <class A = xsimd::default_arch>
 struct simd {
     using batch = xsimd::batch<float, A>;             ///< a register of floats
@@ -26,7 +26,7 @@ struct simd {
     [[nodiscard]] static std::string name() { return std::string("simd:") + A::name(); }
 };
 
-/// x · y + z of floats, rounded once where the instruction set has FMA. xsimd 8 leaves 512-bit FMA to the compiler; clang then emits two
+/// x · y + z of floats, rounded once if the instruction set has FMA. xsimd 8 leaves 512-bit FMA to the compiler, and clang emits two
 /// instructions, which round twice and take twice the time.
 template <class A>
 [[nodiscard]] inline xsimd::batch<float, A> fma(const xsimd::batch<float, A>& x, const xsimd::batch<float, A>& y,

@@ -32,9 +32,9 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 
 #if defined(__x86_64__)
 /**
- * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. Inline assembly, because the intrinsics of g++
- * 12 understate what they read (_tile_loadconfig 8 bytes, _tile_loadd nothing), so stores to a packed buffer may be dropped or moved. It
- * also needs no compiler flags, and no target attribute prevents inlining.
+ * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. They are written in inline assembly, because the
+ * intrinsics of g++ 12 declare too small a memory operand (8 bytes for _tile_loadconfig, none for _tile_loadd), so stores to a packed
+ * buffer may be dropped or moved. Inline assembly also needs no compiler flags and no target attribute, which would prevent inlining.
  */
 struct amx_tiles {
     /// Configures the shapes of the tiles and sets the tiles to zero.
