@@ -15,7 +15,7 @@ namespace pali { inline namespace PALI_ABI {
 /// One annotation to draw.
 struct mark {
     std::string
-        label{}; ///< UTF-8; invalid bytes are drawn as U+FFFD. If empty, the plate shows the score only; without a score there is no plate
+        label{}; ///< UTF-8; invalid bytes are drawn as U+FFFD. If empty, the plate shows only the score; without a score, there is no plate
     pali::box where{};                  ///< in image pixels, corners in any order; clipped to the image
     const pali::mask* inside = nullptr; ///< mask of the image's size, or empty; not owned, read during the call
     float score = -1;                   ///< 0 to 1, drawn as a percentage; negative: not drawn
@@ -23,11 +23,11 @@ struct mark {
 
 /// Style of the marks. Line width and text size scale with the shorter side of the image and have a lower bound that keeps them visible.
 struct draw_options {
-    float opacity = 0.4f;         ///< of a mask's interior, 0 to 1; a box without a mask is filled at a third of it
+    float opacity = 0.4f;         ///< of a mask's interior, 0 to 1; a box without a mask is filled with a third of this opacity
     float scale = 1;              ///< factor for line widths and text size, greater than 0, at most 100
     bool scores = true;           ///< draw the score next to the label
-    std::filesystem::path font{}; ///< TrueType or OpenType font, preferred to the built-in one (Latin, Greek, Cyrillic). Must be trusted:
-                                  ///< only its tables are validated, so name no font that you would not trust as much as the program itself
+    std::filesystem::path font{}; ///< TrueType or OpenType font, preferred to the built-in one (Latin, Greek, Cyrillic). Use only a font
+                                  ///< that you trust as much as the program itself: only its tables are validated
 };
 
 /// Returns `image` with the marks drawn on it. Marks with the same label share a color; the first label gets label_colour(0). Large marks

@@ -30,8 +30,8 @@ inline constexpr std::size_t palette_size = 21; ///< number of colors before lab
     constexpr std::size_t count = std::size(hues);
     const colour hue = hues[index % count];
     const std::size_t round = index % palette_size / count;
-    // Blend factors towards black and white. tests/image/test_draw.cpp verifies that all 21 colors stay distinct, with red or green cones
-    // missing too.
+    // Blend factors towards black and white. tests/image/test_draw.cpp verifies that all 21 colors are distinct, also without red or green
+    // cones.
     const auto shade = [&](std::uint8_t v) {
         return static_cast<std::uint8_t>(round == 0 ? v : round == 1 ? v * 9 / 20 : 255 - (255 - v) * 3 / 5);
     };

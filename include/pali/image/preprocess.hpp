@@ -15,7 +15,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
 /// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
-/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
+/// image is not width x height, if a std is zero, or if a mean or std is not finite. Also throws what resize() throws.
 inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
     image resized;
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);

@@ -14,7 +14,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Reads an image file. Formats: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6) and, if their libraries were found at build time,
 /// WebP (first frame), HEIC, AVIF and TIFF (first page). The format is detected from the content. The pixels equal those of Pillow's
 /// `exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; 16-bit color keeps its high byte; 16-bit gray is clipped to 255.
-/// For HEIC and AVIF the container's rotation is always applied, for TIFF the orientation tag, whatever `options` says. Throws
+/// The rotation in a HEIC or AVIF container and the orientation tag of a TIFF are always applied, whatever `options` says. Throws
 /// `cannot_open`, `unsupported_image` (format or variant not supported by this build), `image_too_large` (exceeds the limits in `options`)
 /// or `malformed_image` (damaged or truncated).
 [[nodiscard]] image read_image(const std::filesystem::path& path, const read_options& options = {});

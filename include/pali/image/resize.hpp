@@ -32,7 +32,7 @@ inline double hamming_weight(double x) noexcept {
     if (x == 0.0) return 1.0;
     if (x >= 1.0) return 0.0;
     x = kernels::stored(x * pi);
-    // Pillow has these two constants as float.
+    // In Pillow, these two constants are floats.
     return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
 }
 
@@ -87,7 +87,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     const auto rows = nearest_positions(from.height, height);
     image made(width, height);
     for (std::size_t y = 0; y < height; ++y) {
-        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
+        if (rows[y] >= from.height) continue; // the position was rounded past the edge: the row is black, as in Pillow
         for (std::size_t x = 0; x < width; ++x)
             if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
     }
@@ -108,7 +108,8 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
+/// Resamples the image to the height for which `weights` were computed. Row 0 of `from` is row `first` of the source to which the weights
+/// refer.
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
@@ -138,8 +139,8 @@ inline namespace PALI_SIMD {
     const auto weights = image_detail::weights_of(kind, from.height, height);
     if (width == from.width) return image_detail::resize_height(from, weights, 0);
 
-    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
-    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
+    // There are two passes with an 8-bit intermediate image, so their order affects the result. Pillow 13 resizes the height first if it
+    // shrinks by more than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
     if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
     const std::size_t first = weights.spans.front().first; // skips rows that no output row needs

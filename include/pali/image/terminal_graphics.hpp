@@ -34,16 +34,15 @@ namespace image_detail {
 
 } // namespace image_detail
 
-/// The best protocol that this environment is known to support; empty if colors may not be supported at all (TERM is empty or "dumb"). A
-/// terminal may support more than its environment reveals: send `graphics_query` to find out.
+/// The best protocol that this environment is known to support; std::nullopt if the terminal may not support colors at all (TERM is empty
+/// or "dumb"). A terminal may support more than its environment reveals: send `graphics_query` to find out.
 [[nodiscard]] inline std::optional<terminal_graphics> guess_graphics(const terminal_environment& of) noexcept {
     using image_detail::holds;
     const std::string_view term = of.term, program = of.term_program;
     if (term == "dumb" || (term.empty() && of.wt_session.empty())) return {};
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
-    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux"))
-        return blocks; // the multiplexer does not pass images on
+    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // a multiplexer does not pass images on
     if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
         return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
@@ -54,13 +53,13 @@ namespace image_detail {
     return blocks;
 }
 
-/// Query to write to a terminal in raw mode: asks for kitty graphics support, then for the primary device attributes (DA1), which every
-/// terminal reports.
+/// Query for a terminal in raw mode. It asks for kitty graphics support, then for the primary device attributes (DA1), which every terminal
+/// reports.
 inline constexpr std::string_view graphics_query = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
 
 namespace image_detail {
 
-/// The parameters of the last DA1 reply: "62;4;22" for "\x1b[?62;4;22c"; empty if there is no complete reply.
+/// The parameters of the last DA1 reply: "62;4;22" for "\x1b[?62;4;22c"; std::nullopt if there is no complete reply.
 [[nodiscard]] inline std::optional<std::string_view> terminal_attributes(std::string_view reply) noexcept {
     for (std::size_t at = reply.rfind("\x1b[?"); at != reply.npos; at = at == 0 ? reply.npos : reply.rfind("\x1b[?", at - 1)) {
         const std::string_view rest = reply.substr(at + 3);
@@ -75,7 +74,7 @@ namespace image_detail {
 /// Whether the reply to `graphics_query` is complete, so that the caller can stop reading. Some terminals never reply: read with a timeout.
 [[nodiscard]] inline bool is_reply_whole(std::string_view reply) noexcept { return image_detail::terminal_attributes(reply).has_value(); }
 
-/// Parses the reply to `graphics_query`; accepts any bytes. Returns kitty, sixel, or nothing if the reply names neither.
+/// Parses the reply to `graphics_query`; accepts any bytes. Returns kitty, sixel, or std::nullopt if the reply names neither.
 [[nodiscard]] inline std::optional<terminal_graphics> read_reply(std::string_view reply) noexcept {
     constexpr std::string_view known = "\x1b_Gi=31;OK";
     for (std::size_t at = reply.find(known); at != reply.npos; at = reply.find(known, at + 1))

@@ -16,7 +16,7 @@ namespace pali { inline namespace PALI_ABI {
 /// `cannot_write` if the build has neither libpng nor stb.
 [[nodiscard]] std::vector<std::byte> encode_png(const image& image);
 
-/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
+/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, and at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
 /// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
@@ -29,7 +29,7 @@ void write_png(const std::filesystem::path& path, const image& image);
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 /// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
 void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
-/// Writes a mask as a gray PNG file. Throws as above.
+/// Writes a mask as a gray PNG file. Throws as the overload for gray pixels does.
 inline void write_png(const std::filesystem::path& path, const mask& values) {
     write_png(path, values.width, values.height, values.values);
 }

@@ -66,7 +66,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     const bool os2 = h.size == 12;
     h.width = field(4, os2 ? 2 : 4);
     const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
-    h.top_down = height >> 24 == 0xff; // negative; a height of 2^24 or more exceeds any limit
+    h.top_down = height >> 24 == 0xff; // a negative height; a positive height of 2^24 or more exceeds any limit
     h.height = h.top_down ? 0u - height : height;
     check_size(from, h.width, h.height);
     h.bits = field(os2 ? 10 : 14, 2);
@@ -76,7 +76,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
 
     if (h.compression == 3 && h.bits > 8) {
         for (std::size_t i = 0; i < 3; ++i)
-            h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // a V1 header is followed by the masks
+            h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // in a V1 file, the masks follow the header
         if (h.masks == std::array<std::uint32_t, 3>{} && h.bits == 32) h.masks = {0xff0000, 0xff00, 0xff};
     } else if (h.bits > 8) {
         h.masks = h.bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
@@ -99,7 +99,7 @@ PALI_INLINE std::array<std::array<std::uint8_t, 3>, 256> read_bmp_palette(const 
         for (std::size_t c = 0; c < 3; ++c) made[i][c] = from.data()[at + 2 - c];
         ramp = ramp && made[i][0] == i && made[i][1] == i && made[i][2] == i;
     }
-    if (ramp) // Pillow reads such a palette as gray, even for indices past its end
+    if (ramp) // Pillow treats such a palette as gray, even for indices past its end
         for (std::size_t i = 0; i < made.size(); ++i) made[i].fill(static_cast<std::uint8_t>(i));
     return made;
 }
@@ -113,7 +113,7 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
     std::size_t at = 0, x = 0; // x: column of the next pixel; may equal the width
     while (at < count) {
         const std::size_t length = in.u8(), code = in.u8();
-        if (length > 0) { // a run; the part that exceeds the row is dropped
+        if (length > 0) { // a run; pixels past the end of the row are dropped
             const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
             for (std::size_t i = 0; i < pixels && at < count; ++i)
                 indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);

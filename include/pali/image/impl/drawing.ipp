@@ -23,7 +23,7 @@ namespace image_detail {
 struct sizes {
     sizes(const image& image, float scale) {
         const float side = static_cast<float>(std::min(image.width, image.height));
-        // Roboto's capitals are 0.711 em high. A whole number of pixels is sharper; below 7 pixels they are hard to read.
+        // Roboto's capitals are 0.711 em high. Capitals are sharper with a whole number of pixels and hard to read below 7 pixels.
         const float capitals = std::max(1.f, std::round(std::max(7.f, side / 45) * scale));
         em = capitals / 0.711f;
         outline = std::max(1, static_cast<int>(std::lround(side / 220 * scale)));
@@ -35,7 +35,7 @@ struct sizes {
     int rim = 0;     ///< thickness of the dark rim that separates a line from a background of the same color
 };
 
-inline constexpr int rim_alpha = 80; // of 255, chosen by eye: visible on a light background, not a black frame on a dark one
+inline constexpr int rim_alpha = 80; // of 255; chosen by eye: visible on a light background, but not like a black frame on a dark one
 
 /// A mark with its computed position and color.
 struct placed_mark {
@@ -86,8 +86,8 @@ struct placed_mark {
     return placed;
 }
 
-/// Position of a label plate for the area `about`: above, inside or below it. Takes the first candidate that covers no other plate,
-/// otherwise the one that covers least.
+/// Returns the position of a label plate for the area `about`: above, inside or below it. Chooses the first candidate that covers no other
+/// plate, otherwise the one that covers the least of them.
 [[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& image, const std::vector<area>& others) {
     area best{};
     long long least = -1;
@@ -106,11 +106,11 @@ struct placed_mark {
         return best;
     for (int y = about.y0 + height; y + height <= about.y1; y += height)
         if (offer(about.x0, y)) return best;
-    for (int step = 1; step <= 2; ++step) // farther away it would seem to belong to another mark
+    for (int step = 1; step <= 2; ++step) // farther away, the label would seem to belong to another mark
         if (offer(about.x0, about.y1 + step * height) || offer(about.x0, about.y0 - (step + 1) * height)) return best;
     if (least < 0)
         offer(about.x0,
-              std::clamp(about.y0 - height, image.y0, image.y1 - height)); // the image is too low for any candidate above or below
+              std::clamp(about.y0 - height, image.y0, image.y1 - height)); // the image is not high enough for a candidate above or below
     return best;
 }
 
@@ -195,7 +195,7 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
             frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
-            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines would look pale between pixels
+            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines between two pixels would look pale
             const float rim = static_cast<float>(size.rim);
             const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);

@@ -19,8 +19,8 @@ struct image_metadata {
     std::string unpacked;        ///< decompressed XMP
 };
 
-/// Value of the orientation tag (0x0112) in EXIF data; 0 if the value is not an integer; empty if the tag is absent or the data is invalid.
-/// As in Pillow, the first readable entry wins, and parsing stops at an entry whose data lies outside the buffer.
+/// Value of the orientation tag (0x0112) in EXIF data; 0 if the value is not an integer; std::nullopt if the tag is absent or the data is
+/// invalid. As in Pillow, the first readable entry wins, and parsing stops at an entry whose data lies outside the buffer.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
     for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i)
         tiff = tiff.subspan(6); // some writers repeat the prefix
@@ -67,7 +67,7 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
     return std::nullopt;
 }
 
-/// The first tiff:Orientation in XMP, attribute or element, whose value is a digit.
+/// The value of the first tiff:Orientation in XMP, attribute or element, that is a digit; std::nullopt if there is none.
 PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
     constexpr std::string_view name = "tiff:Orientation";
     for (std::size_t at = xmp.find(name); at != xmp.npos; at = xmp.find(name, at)) {

@@ -16,7 +16,7 @@ PALI_INLINE gif_palette grey_palette() {
     return made;
 }
 
-/// A palette that is a gray ramp means gray for all 256 indices; otherwise indices past the palette are black.
+/// If the palette is a gray ramp, all 256 indices are shades of gray; otherwise indices past the palette are black.
 PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     const std::size_t count = std::size_t{2} << (flags & 7);
     const unsigned char* colours = in.take(count * 3);
@@ -64,7 +64,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     if (root > 12) damaged(from, "GIF", {"its codes have ", root, " bits; 0 to 12 are valid"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
-    std::array<std::uint8_t, most_codes> last{}; // low byte of root codes over 8 bits, which no palette has
+    std::array<std::uint8_t, most_codes> last{}; // the low byte of root codes above 255, which exceed every palette
     std::array<std::uint8_t, most_codes + 1> reversed{};
     for (int i = 0; i < clear; ++i) last[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
 
@@ -85,8 +85,8 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
         }
         if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
             damaged(from, "GIF", "it has an undefined code");
-        // A code is a chain from its last index back to its first. The code being defined is the previous string plus that string's first
-        // index.
+        // A code is stored as a chain from its last index back to its first. The code being defined right now is the previous string plus
+        // the first index of that string.
         std::size_t length = 0;
         int at = code;
         if (code == next) {

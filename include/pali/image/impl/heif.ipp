@@ -65,7 +65,8 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container; with BT.601 if there are none or if libavif does not support them.
+/// Interpolates chroma with the matrix coefficients of the container, or with those of BT.601 if the container has none or if libavif does
+/// not support them.
 PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
@@ -119,12 +120,12 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     options->ignore_transformations = by_pali;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
-    // nothing, and its pixels are the same. Where it is not installed, and for HEVC, libheif takes another; AV1 may also be in a file with
-    // the brand of HEIC.
+    // libheif prefers dav1d, which writes to standard error about damaged files, and gives no access to dav1d's logger. libaom writes
+    // nothing and returns the same pixels. If libaom is not installed, and for HEVC, libheif uses another decoder. The option is set for
+    // every file, because a file with the brand of HEIC may also contain AV1.
     options->decoder_id = "aom";
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support no other algorithm
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif

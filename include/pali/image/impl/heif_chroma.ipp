@@ -49,7 +49,7 @@ public:
             for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t at = down.block(y) * columns + across.block(x);
                 const chroma c = chroma_of(m_image.at(x, y));
-                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // a value clipped to 0 or 255 has lost its chroma
+                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // clipping to 0 or 255 has destroyed the chroma of the pixel
                 blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
                 weights[at] += weight;
             }

@@ -1,7 +1,7 @@
-// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. If
-// that splits a 2 x 2 block of subsampled chroma (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel;
-// pali then applies them after the conversion to RGB. libheif can list the transformations since 1.16, but Debian 12 has 1.15, so they are
-// parsed from the boxes.
+// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. That
+// can split 2 x 2 blocks of subsampled chroma, for example if the end of an odd side moves to the front. libheif before 1.19 then shifts
+// the chroma by a pixel, so in that case pali applies the transformations after the conversion to RGB. libheif can list the transformations
+// since 1.16, but Debian 12 has 1.15, so they are parsed from the boxes.
 #pragma once
 
 #include <pali/image/impl/exif.ipp>
@@ -39,7 +39,7 @@ struct heif_bytes {
         const std::string_view type = left.substr(0, 4);
         number(4);
         if (size == 1) size = number(8);
-        if (size == 0) size = whole.size(); // up to the end
+        if (size == 0) size = whole.size(); // the box extends to the end
         const std::size_t header = whole.size() - left.size();
         if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
         left = whole.substr(static_cast<std::size_t>(size));
@@ -138,7 +138,7 @@ PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling 
     }
 }
 
-/// Whether any of the transformations does so, for an image stored with width x height pixels.
+/// Whether any of the transformations splits chroma, for an image stored with width x height pixels.
 PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
                               std::size_t height) {
     for (const heif_transformation& t : all) {
@@ -158,8 +158,8 @@ PALI_INLINE image transformed(image image, const heif_transformation& t) {
     return made;
 }
 
-/// Applies all transformations. Returns an empty image if a crop is outside. Calls `interpolate` before the first transformation that
-/// splits chroma: there libheif 1.19 and later, and therefore pillow_heif, interpolate chroma; elsewhere they repeat it.
+/// Applies all transformations. Returns an empty image if a crop is outside the image. Calls `interpolate` before the first transformation
+/// that splits chroma. In that case libheif since 1.19, and therefore pillow_heif, interpolates chroma; otherwise it repeats chroma.
 template <class Interpolate>
 image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
     bool is_subsampled = true;

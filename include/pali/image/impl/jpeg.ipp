@@ -23,7 +23,8 @@ public:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         m_progress.progress_monitor = [](j_common_ptr info) {
-            // Each scan costs a pass over the whole image but may take only a few bytes; encoders write about ten.
+            // Limits the number of scans: each costs a pass over the whole image but may take only a few bytes of the file. Encoders write
+            // about ten scans.
             if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans) std::longjmp(of(info).m_jump, 1);
         };
         m_input.init_source = [](j_decompress_ptr) {};
@@ -66,7 +67,7 @@ public:
                 if (channels == 1) from_grey(to, out, made.width);
                 if (channels == 4) from_inverted_cmyk(to, out, made.width);
             }
-            jpeg_finish_decompress(&m_info); // reads up to the end marker: without it the file is truncated
+            jpeg_finish_decompress(&m_info); // reads up to the end marker; if the marker is missing, the file is truncated
         });
         return made;
     }
@@ -99,7 +100,8 @@ private:
         for (std::size_t x = 0; x < width; ++x) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
     }
 
-    /// Inks are stored inverted, as Adobe does and Pillow assumes. Pillow's Convert.c computes (255 - k) minus the ink's share of it.
+    /// Inks are stored inverted, as Adobe does and Pillow assumes. As in Pillow's Convert.c, a channel is (255 - k) minus the share of it
+    /// that the ink absorbs: (255 - k) · ink / 255.
     static void from_inverted_cmyk(const std::uint8_t* in, std::uint8_t* out, std::size_t width) noexcept {
         for (std::size_t x = 0; x < width; ++x) {
             const unsigned light = in[4 * x + 3];

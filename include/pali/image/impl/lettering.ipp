@@ -57,7 +57,7 @@ public:
     [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
     [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
 
-    /// Sets as much of `text` as fits into `room` pixels.
+    /// Lays out as much of `text` as fits into `room` pixels.
     [[nodiscard]] line set(std::string_view text, float room) const {
         line made;
         while (!text.empty()) {
@@ -77,7 +77,7 @@ public:
         return made;
     }
 
-    /// Sets `text` within `room` pixels, ending in an ellipsis if it is too long; empty if not even that fits.
+    /// Lays out `text` within `room` pixels. A text that is too long ends in an ellipsis. The line is empty if not even the ellipsis fits.
     [[nodiscard]] line fit(std::string_view text, float room) const {
         line made = set(text, room);
         if (!made.cut) return made;
@@ -101,7 +101,7 @@ public:
     void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
         for (const letter& l : what.letters) {
             const float whole = std::floor(x);
-            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are rendered at four subpixel positions: even spacing
+            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are rendered at four subpixel positions, for even spacing
             const glyph_image& glyph = image(l, quarter);
             const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
             const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
@@ -123,7 +123,7 @@ private:
         return steers ? 0 : c;
     }
 
-    /// Combining marks: skipped if no font has them, instead of shown as missing.
+    /// Whether `c` is a combining mark. Combining marks that no font has are skipped and not drawn as missing.
     [[nodiscard]] static bool combines(char32_t c) noexcept {
         return (c >= 0x300 && c <= 0x36f) || (c >= 0x483 && c <= 0x489) || (c >= 0x1ab0 && c <= 0x1aff) || (c >= 0x1dc0 && c <= 0x1dff) ||
                (c >= 0x20d0 && c <= 0x20ff) || (c >= 0xfe20 && c <= 0xfe2f) || (c >= 0x1f3fb && c <= 0x1f3ff);

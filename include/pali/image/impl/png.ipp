@@ -32,7 +32,7 @@ public:
             if (m_info == nullptr) return;
             png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // check_size() has enforced our limits
             png_set_crc_action(m_png, PNG_CRC_WARN_USE, PNG_CRC_WARN_DISCARD);
-            // As in Pillow: a zlib header with too small a window is no error, nor is a wrong checksum.
+            // As in Pillow, neither a zlib header with too small a window nor a wrong checksum is an error.
             png_set_option(m_png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
             png_set_option(m_png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);

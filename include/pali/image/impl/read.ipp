@@ -117,7 +117,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
-    // Checks the format on the first bytes before reading the rest: the path may name a checkpoint by mistake.
+    // Checks the format in the first bytes before it reads the rest, because the path may name a checkpoint by mistake.
     constexpr std::size_t head = 64, chunk = std::size_t{1} << 20;
     std::vector<std::byte> bytes(head);
     const auto read = [&](std::size_t at) {
@@ -135,7 +135,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     if (!failure && size > most)
         throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of at most ", options.max_pixels,
                                             " pixels: raise max_pixels if you trust the file"});
-    if (!failure && size > bytes.size()) { // in one read if the file size is known
+    if (!failure && size > bytes.size()) { // the size is known: one read for the rest
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
         read(at);

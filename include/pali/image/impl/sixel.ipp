@@ -1,4 +1,5 @@
-// Sixel encoder: bands of six rows, each written once per color in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
+// Sixel encoder. An image is written in bands of six rows, and each band once per color that occurs in it. Source: DEC STD 070, VT330/VT340
+// Programmer Reference.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -15,7 +16,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Sixel colors are percentages. percent_of() gives the nearest percentage, level_of() the level that a terminal makes of it.
+/// Sixel colors are percentages. percent_of() returns the nearest percentage, and level_of() the level to which a terminal converts it.
 [[nodiscard]] inline int percent_of(int level) noexcept { return (level * 100 + 127) / 255; }
 [[nodiscard]] inline int level_of(int percent) noexcept { return (percent * 255 + 50) / 100; }
 
@@ -82,7 +83,7 @@ struct counted_colour {
             all += colours[i].count;
             high = std::max<int>(high, colours[i].channels[from.channel]);
         }
-        int median = 0; // last value of the lower half; the upper half keeps at least one value
+        int median = 0; // last value of the lower half; the upper half has at least one value
         for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;)
             below += pixels[static_cast<std::size_t>(++median)];
         const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first),

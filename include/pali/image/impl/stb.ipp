@@ -1,4 +1,4 @@
-// JPEG and PNG decoder by stb, if libjpeg or libpng is absent. stb_checks.ipp checks what stb does not.
+// JPEG and PNG decoder, through stb, if libjpeg or libpng is absent. stb_checks.ipp checks what stb does not check.
 #pragma once
 
 #include <pali/image/impl/formats.hpp>
@@ -9,7 +9,7 @@
 #include <limits>
 #include <memory>
 
-// The headers that stb includes, so that none is included inside the namespace below.
+// The headers that stb includes. They are included here, because stb itself is included inside a namespace.
 #include <cassert>
 #include <climits>
 #include <cmath>
@@ -25,7 +25,7 @@
 
 #if PALI_WITH_STB
 
-// stb is compiled into a namespace of ours: it cannot clash with another copy in the program.
+// stb is compiled into a namespace of pali, so that it cannot clash with another copy in the program.
 #  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
 #  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
 #  pragma push_macro("STB_IMAGE_STATIC")
@@ -46,7 +46,7 @@
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
-// Zero-initialized: for damaged JPEGs (missing data or tables) stb shows or uses memory that it never wrote.
+// Memory is zero-initialized, because for damaged JPEGs (missing data or tables) stb uses or returns memory that it never wrote.
 #  define STBI_MALLOC(size) std::calloc(1, size)
 #  define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #  define STBI_FREE(memory) std::free(memory)

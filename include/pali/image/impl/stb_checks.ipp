@@ -20,7 +20,7 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
     if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
 }
 
-/// Walks all markers and requires the end marker: stb fills missing data with gray.
+/// Walks all markers and requires the end marker, because stb fills missing data with gray.
 PALI_INLINE void check_jpeg_for_stb(const source& from) {
     const unsigned char* data = from.data();
     for (std::size_t at = 2; at + 1 < from.size();) {
@@ -45,7 +45,7 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
 }
 
 /// Prepares a PNG for stb and checks its size, because stb reports its own limits as damage. Pads the palette to 256 colors with black,
-/// because stb shows uninitialized memory for indices outside the palette. stb ignores the CRC of the chunk.
+/// because stb shows uninitialized memory for indices outside the palette. The CRC of the chunk is not updated, because stb ignores it.
 PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     cursor in(from, "PNG", 8);
     const auto number = [&in] {
@@ -65,7 +65,7 @@ PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
             made.insert(made.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), most - length, std::byte{0});
             made[at + 2] = std::byte{most >> 8};
             made[at + 3] = std::byte{most & 0xff};
-            break; // stb uses the last of several palettes and refuses those of another size
+            break; // padding one palette is enough: stb uses the last palette and refuses palettes of another size
         }
         if (length > in.left() - 4) break;
         in.take(length + 4);

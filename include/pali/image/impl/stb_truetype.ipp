@@ -1,4 +1,5 @@
-// Glyph rasterizer by stb_truetype, in a namespace of ours. Its assertions throw, and its allocations are freed together.
+// Glyph rasterizer, through stb_truetype, which is compiled into a namespace of pali. Its assertions throw, and its allocations are freed
+// together.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -8,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-// The headers that stb includes, so that none is included inside the namespace below.
+// The headers that stb includes. They are included here, because stb itself is included inside a namespace.
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>

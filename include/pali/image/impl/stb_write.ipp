@@ -1,4 +1,4 @@
-// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
+// PNG and JPEG encoders, through stb, if libpng or libjpeg is absent.
 #pragma once
 
 #include <pali/image/image.hpp>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// In a namespace of ours: it cannot clash with another copy of stb in the program.
+// stb is compiled into a namespace of pali, so that it cannot clash with another copy in the program.
 #pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
 #pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
 #pragma push_macro("STB_IMAGE_WRITE_STATIC")

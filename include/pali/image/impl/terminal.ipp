@@ -22,7 +22,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// Shrinks `from` to at most width x height pixels, each `stretch` times as high as wide.
+/// Shrinks `from` to at most width x height pixels. Each pixel of the result is `stretch` times as high as wide.
 [[nodiscard]] PALI_INLINE image fitted(const image& from, double width, double height, double stretch) {
     const double across = static_cast<double>(from.width), down = static_cast<double>(from.height) / stretch;
     const double scale = std::min({1.0, width / across, height / down});
@@ -30,14 +30,14 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-/// Encodes the image as PNG in chunks; `columns` characters wide, height by the aspect ratio.
+/// Encodes the image as PNG in chunks. It is shown `columns` characters wide; the height follows from the aspect ratio.
 [[nodiscard]] PALI_INLINE std::string to_kitty(const image& image, std::size_t columns) {
     constexpr std::size_t most = 4096; // base64 digits per chunk
     const std::string data = base64(encode_png(image));
     std::string made;
     for (std::size_t at = 0; at < data.size(); at += most) {
         made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ','
-                        : "\x1b_Gq=2,"; // q: no reply, which would look like typed input
+                        : "\x1b_Gq=2,"; // q=2 suppresses the reply, which would look like typed input
         made += at + most < data.size() ? "m=1;" : "m=0;";
         made.append(data, at, most);
         made += "\x1b\\";

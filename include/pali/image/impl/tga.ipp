@@ -21,7 +21,7 @@ struct tga_header {
     [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< in bytes
 };
 
-/// Reads the header; returns false if its fields are inconsistent. TGA has no signature to detect it by.
+/// Reads the header; returns false if its fields are inconsistent. This also detects the format, because TGA has no signature.
 PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h) {
     if (bytes.size() < 18) return false;
     const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };

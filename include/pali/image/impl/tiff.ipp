@@ -165,7 +165,7 @@ private:
             std::memcpy(&value, row + 4 * at, 4);
             return value > 255.0f ? clip(256) : value > 0.0f ? static_cast<std::uint8_t>(value) : std::uint8_t{0};
         }
-        std::int32_t value = 0; // unsigned samples too: as in Pillow
+        std::int32_t value = 0; // used for unsigned samples as well, as in Pillow
         std::memcpy(&value, row + 4 * at, 4);
         return clip(value);
     }
@@ -243,7 +243,7 @@ private:
         return made;
     }
 
-    /// Pillow's Convert.c: (255 - k) minus the ink's share of it.
+    /// As in Pillow's Convert.c, a channel is (255 - k) minus (255 - k) · ink / 255.
     static void from_cmyk(const std::uint8_t* in, std::uint8_t* out) noexcept {
         const unsigned light = 255u - in[3];
         for (std::size_t c = 0; c < 3; ++c) {
@@ -252,7 +252,7 @@ private:
         }
     }
 
-    /// Reads YCbCr that no JPEG decoder converts, with libtiff's own conversion.
+    /// Reads YCbCr that libjpeg does not convert to RGB, with libtiff's own conversion.
     image read_rgba() {
         std::array<char, 1024> why{};
         TIFFRGBAImage image{};

@@ -107,8 +107,8 @@ public:
     }
 
 private:
-    // A TrueType glyph that starts inside the file reads at most this far past it: 2^16 points of at most 5 bytes, 2^15 contours of 2
-    // bytes, and 2^16 bytes of instructions.
+    // The number of bytes past the end of the file that stb_truetype may read for a glyph that starts inside the file: 2^16 points of at
+    // most 5 bytes, 2^15 contours of 2 bytes, and 2^16 bytes of instructions.
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
@@ -162,7 +162,7 @@ private:
         if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its character map is inconsistent");
     }
 
-    /// Bounds the nesting (6) and count (64) of components: a composite glyph must not contain itself.
+    /// Limits the nesting of components to 6 and their number to 64, because a composite glyph could contain itself.
     void check_parts(int glyph, int depth, std::size_t& parts) const {
         const int offset = stb_truetype::stbtt__GetGlyfOffset(&m_font, glyph);
         if (offset < 0) return;

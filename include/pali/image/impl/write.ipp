@@ -126,7 +126,7 @@ private:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         jpeg_create_compress(&m_info);
-        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
+        m_info.dest = &m_destination; // not jpeg_mem_dest, whose buffer cannot be freed after a failure
         m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
         m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
         m_destination.term_destination = [](j_compress_ptr info) {
