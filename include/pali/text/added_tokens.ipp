@@ -51,11 +51,11 @@ struct added_token {
     return tokens;
 }
 
-/// Finds added tokens in a text, leftmost-longest. A trie whose edges are in one hash table.
+/// Finds added tokens in a text: the leftmost, and of those the longest. It is a trie whose edges are stored in one hash table.
 class added_token_finder {
 public:
-    /// Adds a token. `text` is the pattern: the token's text, possibly normalized. Of two equal patterns the last one wins (in transformers
-    /// the choice is random).
+    /// Adds a token. `text` is the pattern: the token's text, possibly normalized. Of equal patterns, the last one wins; in transformers,
+    /// the choice is random.
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -71,7 +71,7 @@ public:
     /// Calls `on_text(part)` and `on_token(id)` for the parts of the text, in order. The text must be valid UTF-8.
     template <class On_text, class On_token>
     void split(std::string_view text, On_text&& on_text, On_token&& on_token) const {
-        std::size_t begin = 0; // start of the text not reported yet
+        std::size_t begin = 0; // start of the text that has not been reported
         for (std::size_t at = 0; at < text.size();) {
             const auto [length, one] = longest_at(text.substr(at));
             if (length == 0) {
@@ -84,8 +84,8 @@ public:
             if (one->lstrip) first = std::max(begin, first - white_space_at_end(text.substr(0, first)));
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
-            if (first < last) on_token(one->id); // false if an earlier token has absorbed this white-space token
-            begin = last;                        // still finds a token that starts within the absorbed white space, as in transformers
+            if (first < last) on_token(one->id); // not called for a white-space token that an earlier token has absorbed
+            begin = last;                        // `at` stays: tokens in the absorbed white space are found, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }

@@ -1,4 +1,4 @@
-// Byte-pair encoding (BPE) as in transformers: the pair of the lowest rank is merged first. Implementation header.
+// Byte-pair encoding (BPE) as in transformers: the pair with the lowest rank is merged first. Implementation header.
 #pragma once
 
 #include <pali/core/utf8.hpp>
@@ -27,7 +27,7 @@ struct piece_merge {
 class merge_table {
 public:
     merge_table() = default;
-    /// The rank is the position in the list. Of two equal pairs the last one wins, as in transformers.
+    /// The rank is the position in the list. Of equal pairs, the last one wins, as in transformers.
     explicit merge_table(const std::vector<piece_merge>& merges) : m_entries(std::bit_ceil(merges.size() + merges.size() / 2 + 1)) {
         for (std::size_t rank = 0; rank < merges.size(); ++rank) {
             entry& e = m_entries[place_of(merges[rank].left, merges[rank].right)];
@@ -56,9 +56,9 @@ private:
 
 /// Merges the characters of a text into pieces. O(n log n): a heap of candidate pairs over a linked list of symbols.
 ///
-/// Without a merge table, a pair can be merged if its concatenation is a piece. The rank is the id of that piece, then the length of the
-/// left part: the same list that transformers derives from a tokenizer.model. Control pieces are never formed. Keeps references to its
-/// arguments.
+/// Without a merge table, a pair can be merged if its concatenation is a piece. Pairs are ranked by the id of that piece, then by the
+/// length of the left part. transformers derives the same ranks from a tokenizer.model. Control pieces are never formed. Keeps references
+/// to its arguments.
 class piece_merger {
 public:
     piece_merger(const vocabulary& words, const merge_table* merges, token unknown)
@@ -85,9 +85,9 @@ public:
             const candidate best = heap.top();
             heap.pop();
             symbol& left = symbols[best.at];
-            if (left.id == none || left.next == none) continue; // stale: already merged, or the last symbol
+            if (left.id == none || left.next == none) continue; // stale: the symbol has been merged, or is now the last one
             symbol& right = symbols[left.next];
-            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // stale: another pair is here now
+            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // stale: the pair has changed
             left.id = best.id;
             left.next = right.next;
             right.id = none;
@@ -115,8 +115,8 @@ private:
         std::uint32_t id = 0;
     };
 
-    /// One symbol per character. A character without a piece becomes byte pieces; a run of characters without those becomes one unknown
-    /// piece.
+    /// One symbol per character. A character without a piece becomes byte pieces. Where there are no byte pieces, a run of such characters
+    /// becomes one unknown piece.
     [[nodiscard]] std::vector<symbol> characters_of(std::string_view text) const {
         std::vector<symbol> symbols;
         symbols.reserve(text.size());
@@ -125,7 +125,7 @@ private:
             if (at > 0) symbols.back().next = at;
             symbols.push_back({id, at > 0 ? at - 1 : none, none});
         };
-        bool unknown = false; // a pending run of unknown characters; as in transformers, written after byte pieces within the run
+        bool unknown = false; // a pending run of unknown characters; as in transformers, its piece follows byte pieces within the run
         for (std::size_t at = 0; at < text.size();) {
             const std::string_view character = text.substr(at, std::max<std::size_t>(first_character(text.substr(at)).length, 1));
             at += character.size();

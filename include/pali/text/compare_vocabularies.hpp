@@ -10,8 +10,8 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
-/// One sentence per difference, at most ten; empty unless the folder has both files. tokenizer opens such a folder anyway if the added
-/// tokens agree: this function is for `pali inspect`.
+/// One sentence per difference, at most ten; empty unless the folder has both files. The class tokenizer does not need this function: it
+/// opens such a folder if the added tokens agree. `pali inspect` uses it.
 ///
 /// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
 [[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);

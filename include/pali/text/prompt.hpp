@@ -14,9 +14,9 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The part of a user's prompt that is encoded. Removes what the layout adds itself: leading "<image>" and "<bos>" in any number, with the
-/// white space around each, and one trailing "\n" or "\r\n". Everything else is kept, as in transformers: other spaces at either end,
-/// newlines inside.
+/// Returns the part of a user's prompt that is encoded. Removes the markers that the layout adds itself: any number of leading "<image>"
+/// and "<bos>" with the white space around them, and one trailing "\n" or "\r\n". Keeps everything else, as transformers does: other spaces
+/// at both ends, and newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -38,12 +38,12 @@ namespace pali { inline namespace PALI_ABI {
 /// Tokens of a complete prompt.
 struct prompt_layout {
     std::vector<token> tokens;    ///< `<image>` x image_tokens, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0; ///< for all images together
+    std::size_t image_tokens = 0; ///< total for all images
 };
 
 /// Lays out a prompt after read_prompt(). The newline is tokenized separately, as in training, so that it does not merge with a newline at
 /// the end of the prompt. `image_token_count` is the total over all images. Throws errc::invalid_prompt if "<image>" or "<bos>" follows
-/// other text, where they have no meaning; errc::missing_token if image tokens are needed and `<image>` has no id; and whatever
+/// other text, where it has no meaning; errc::missing_token if image tokens are needed and `<image>` has no id; and whatever
 /// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
@@ -64,7 +64,7 @@ struct prompt_layout {
 namespace prompt_detail {
 
 /// The 35 languages of COCO-35L in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
-/// English of other tasks.
+/// "en", which other tasks use.
 inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
                                                             "he", "hi", "hr",  "hu", "id", "it", "iw", "ja", "ko", "mi", "nl",  "no",
                                                             "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk",  "vi"};

@@ -1,4 +1,4 @@
-// Encodes with sentencepiece where its ids are known to equal those of transformers. Implementation header.
+// Encodes with sentencepiece if its ids are known to equal those of transformers. Implementation header.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -31,7 +31,7 @@ public:
                     m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
-            } catch (const std::exception& e) { // from its trie, for example
+            } catch (const std::exception& e) { // sentencepiece's trie throws, for example
                 m_refusal = e.what();
             }
         });
@@ -43,9 +43,10 @@ public:
     sentencepiece_encoder(const sentencepiece_encoder&) = delete;
     sentencepiece_encoder& operator=(const sentencepiece_encoder&) = delete;
 
-    /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers (sentencepiece
-    /// prefers the longest piece of several spaces and never forms a byte piece), and for long texts, on which piece_merger is twice as
-    /// fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers, because
+    /// sentencepiece prefers the longest piece of several spaces and never forms a byte piece. Also returns false for long texts, for which
+    /// piece_merger is twice as fast. Waits for the background thread. Throws errc::malformed_tokenizer, errc::invalid_prompt,
+    /// std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
@@ -62,9 +63,11 @@ public:
     }
 
 private:
-    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores strictly fall as ids rise.
-    /// The order among merges with the same result does not matter: a piece is always formed from the same two parts, because no earlier
-    /// merge crosses its ends. Only sentencepiece splits unused pieces and keeps user-defined pieces whole if they contain spaces.
+    /// Whether sentencepiece gives the ids of transformers for this model. transformers ranks a merge by the id of its result,
+    /// sentencepiece by the score of its result. The order is the same if scores strictly decrease with increasing ids. The order among
+    /// merges with the same result does not matter: a piece is always formed from the same two parts, because no earlier merge crosses its
+    /// ends. There are two more differences: only sentencepiece splits unused pieces, and only sentencepiece keeps user-defined pieces
+    /// whole if they contain spaces.
     [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
         constexpr std::string_view space = "\xE2\x96\x81";
         const model_piece* before = nullptr;
@@ -88,7 +91,7 @@ private:
     mutable std::once_flag m_waited;
     std::string m_refusal;
     bool m_out_of_memory = false;
-    mutable std::thread m_loading; // not std::jthread, which libc++ 19 has as an experiment only
+    mutable std::thread m_loading; // not std::jthread, which is only experimental in libc++ 19
 };
 
 }}} // namespace pali::PALI_ABI::detail

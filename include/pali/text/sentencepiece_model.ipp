@@ -1,5 +1,5 @@
-// Parser for tokenizer.model (protobuf). Validates the file before sentencepiece sees it, because sentencepiece trusts it and logs to
-// standard error. Implementation header.
+// Parser for tokenizer.model (protobuf). Validates the file before sentencepiece reads it, because sentencepiece trusts its input and logs
+// to standard error. Implementation header.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -106,7 +106,7 @@ private:
     std::uint64_t m_wire = 0;
 };
 
-/// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
+/// Checks what sentencepiece relies on: calls check_pieces(), and requires that byte pieces are complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     if (model.pieces.empty()) fail("has no pieces; is it a sentencepiece model?");
@@ -156,7 +156,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
             if (piece.text.empty())
                 throw error(errc::malformed_tokenizer,
                             {file, ": piece ", model.pieces.size(),
-                             " is empty"}); // checked here because an empty piece takes only two bytes of the file
+                             " is empty"}); // checked at once, because an empty piece takes only two bytes of the file
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -186,7 +186,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return model;
 }
 
-/// Serializes the model with the validated fields only. Drops self-test data, which sentencepiece would log.
+/// Serializes the model with the validated fields only. Drops the self-test data, which sentencepiece would log.
 [[nodiscard]] PALI_INLINE std::string write_sentencepiece_model(const sentencepiece_model& model) {
     const auto varint = [](std::string& out, std::uint64_t value) {
         for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);

@@ -1,4 +1,4 @@
-// Incremental detokenizer: emits only complete characters; the total equals decoding all tokens at once.
+// Incremental detokenizer. It emits only complete characters, and its total output equals that of decoding all tokens at once.
 #pragma once
 
 #include <pali/core/utf8.hpp>
@@ -16,7 +16,8 @@ public:
     /// Starts an empty stream.
     explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
 
-    /// Adds a token and returns the text it completes; often empty inside a character of byte pieces. Valid until the next call.
+    /// Adds a token and returns the text that it completes. The text is empty while a character of several byte pieces is incomplete. Valid
+    /// until the next call.
     [[nodiscard]] std::string_view push(token id) {
         m_ready.clear();
         const piece_kind kind = m_tokenizer->kind(id);
@@ -31,7 +32,7 @@ public:
         return m_ready;
     }
 
-    /// Flushes: returns U+FFFD for held bytes that form no character, and resets the stream. Valid until the next call.
+    /// Ends the stream: returns U+FFFD for pending bytes that form no character, and resets the stream. Valid until the next call.
     [[nodiscard]] std::string_view finish() {
         m_ready.clear();
         take_characters(true);
@@ -43,7 +44,7 @@ private:
     void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
 
     const tokenizer* m_tokenizer;
-    std::string m_bytes; // of an incomplete character: at most 3 between calls
+    std::string m_bytes; // the bytes of an incomplete character, at most 3 between calls
     std::string m_ready;
 };
 

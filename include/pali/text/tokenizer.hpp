@@ -17,27 +17,28 @@ namespace pali { inline namespace PALI_ABI {
 
 /// How an id is decoded.
 enum class piece_kind : std::uint8_t {
-    text,    ///< to its own text, with a space for U+2581
-    byte,    ///< to one byte of a character that has no piece of its own
-    unknown, ///< to a marker for unencodable text
-    hidden,  ///< to nothing: control pieces and special tokens, `<image>`, ids without a piece
+    text,    ///< decoded to its own text, with a space for U+2581
+    byte,    ///< decoded to one byte of a character that has no piece of its own
+    unknown, ///< decoded to a marker for text that cannot be encoded
+    hidden,  ///< omitted: control pieces and special tokens, `<image>`, ids without a piece
 };
 
 /// The vocabulary of a checkpoint. Produces the ids of transformers' GemmaTokenizer for every text without reserved tokens.
 ///
 /// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are encoded as ordinary characters, as in sentencepiece
-/// and the original code, so no prompt can forge an image or end itself. transformers would make them special tokens. GemmaTokenizer adds
-/// `<mask>` to a tokenizer.model that lacks it; this class does not. `<loc0000>` ... and `<seg000>` ... are one token each, as is every
-/// other added token, special or not, wherever its flags (`single_word`, `lstrip`, `rstrip`, `normalized`) allow a match.
+/// and the original code. So no prompt can contain an image token or an end-of-sequence token. transformers would encode them as special
+/// tokens. GemmaTokenizer adds `<mask>` to a tokenizer.model that lacks it; this class does not. `<loc0000>` ... and `<seg000>` ... are one
+/// token each, as is every other added token, special or not, wherever its flags (`single_word`, `lstrip`, `rstrip`, `normalized`) allow a
+/// match.
 ///
 /// Const members are thread-safe. Prints nothing.
 class tokenizer {
 public:
     /// Opens a folder or a single vocabulary file. A folder has `tokenizer.model`, or `tokenizer.json` as saved by transformers. Added
-    /// tokens come from `added_tokens.json` and tokenizer.json; next to a tokenizer.model, nothing else of tokenizer.json is read. Without
-    /// a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>`
-    /// (image_token_index in config.json). It is used if no vocabulary file names `<image>`, and replaces any piece or added token that has
-    /// this id.
+    /// tokens come from `added_tokens.json` and tokenizer.json. If there is a tokenizer.model, only the added tokens of tokenizer.json are
+    /// read. Without a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id
+    /// of `<image>` (image_token_index in config.json). It is used if no vocabulary file names `<image>`, and replaces any piece or added
+    /// token that has this id.
     ///
     /// Throws errc::cannot_open; errc::malformed_tokenizer if a file violates its format or contradicts another file;
     /// errc::unsupported_format if the vocabulary is not of Gemma's kind; errc::invalid_argument if `image` is negative;
@@ -69,10 +70,10 @@ public:
     /// Text that an unknown piece decodes to: " \u2047 " in Gemma's vocabulary.
     [[nodiscard]] std::string_view unknown_text() const noexcept;
 
-    /// The id of a piece, written as piece() returns it.
+    /// The id of a piece, written as piece() returns it; std::nullopt if there is no such piece.
     [[nodiscard]] std::optional<token> id(std::string_view piece) const;
 
-    /// The smallest id >= `first` that has a piece.
+    /// The smallest id >= `first` that has a piece; std::nullopt if there is none.
     [[nodiscard]] std::optional<token> next_id(token first) const noexcept;
 
     /// One past the largest id that has a piece. The embedding table of a model may have more rows.
@@ -82,19 +83,19 @@ public:
     [[nodiscard]] token eos() const noexcept;     ///< ends the answer
     [[nodiscard]] token newline() const noexcept; ///< ends the prompt
 
-    /// The padding token. Throws errc::missing_token if the vocabulary names none: pali itself needs none.
+    /// The padding token. Throws errc::missing_token if the vocabulary has none. pali itself does not need it.
     [[nodiscard]] token pad() const;
 
-    /// The placeholder for one image patch. Throws errc::missing_token if the vocabulary names none.
+    /// The placeholder for one image patch. Throws errc::missing_token if the vocabulary has none.
     [[nodiscard]] token image() const;
 
-    /// The id of `<loc0000>` ... `<loc1023>`; empty if the vocabulary lacks the piece.
+    /// The id of `<loc0000>` ... `<loc1023>`; std::nullopt if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> loc(std::size_t i) const noexcept;
-    /// The id of `<seg000>` ... `<seg127>`; empty if the vocabulary lacks the piece.
+    /// The id of `<seg000>` ... `<seg127>`; std::nullopt if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> seg(std::size_t i) const noexcept;
-    /// The number in a `<loc....>` piece; empty for other ids.
+    /// The number in a `<loc....>` piece; std::nullopt for other ids.
     [[nodiscard]] std::optional<std::size_t> loc_number(token id) const noexcept;
-    /// The number in a `<seg...>` piece; empty for other ids.
+    /// The number in a `<seg...>` piece; std::nullopt for other ids.
     [[nodiscard]] std::optional<std::size_t> seg_number(token id) const noexcept;
 
 private:

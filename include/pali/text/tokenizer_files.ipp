@@ -29,8 +29,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return bytes;
 }
 
-/// Texts of BOS, EOS and padding next to a tokenizer.json, found as in transformers: tokenizer_config.json, special_tokens_map.json,
-/// defaults.
+/// Texts of BOS, EOS and padding for a folder with a tokenizer.json. As in transformers, they come from tokenizer_config.json, then
+/// special_tokens_map.json, then the defaults.
 [[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
     std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
     constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};

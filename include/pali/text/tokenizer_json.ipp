@@ -42,7 +42,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
         expect("pre_tokenizer.pattern.String", " ");
         expect("pre_tokenizer.invert", false, true);
     }
-    // Any other setting might have an effect.
+    // All other settings are refused, because they might have an effect.
     constexpr std::string_view known[] = {"version",
                                           "truncation",
                                           "padding",

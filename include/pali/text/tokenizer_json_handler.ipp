@@ -25,7 +25,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, which a move keeps.
+/// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, whose address does not change when the
+/// object is moved.
 struct tokenizer_json {
     std::vector<char> texts;
     vocabulary words;
@@ -39,7 +40,7 @@ class tokenizer_json_handler {
 public:
     using json = nlohmann::json;
 
-    /// `added_only`: stops once `added_tokens` is complete and `model` begins; reads nothing of `model`.
+    /// `added_only`: stops when `added_tokens` is complete and `model` begins, and reads nothing of `model`.
     tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only)
         : m_file(file), m_out(out), m_added_only(added_only) {}
 
@@ -141,7 +142,7 @@ private:
     }
 
     void set(std::string where, const json& v) {
-        constexpr std::size_t most = 256; // a saved file has 17
+        constexpr std::size_t most = 256; // a file saved by transformers has 17
         if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
         if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh)
             fail({"has ", in_quotes(at->first), " twice; keys must be unique"});
@@ -162,7 +163,7 @@ private:
             if (m_key == "added_tokens") return need(false), m_added = true, m_again ? kind::ignored : kind::added;
             if (m_key == "model") return need(true), m_added_only ? kind::ignored : kind::model;
             if (m_key == "normalizer" || m_key == "pre_tokenizer") return set(path(), "{}"), kind::settings;
-            return set(path(), "{}"), kind::ignored; // decoder, post_processor, truncation, padding: encode() has its own
+            return set(path(), "{}"), kind::ignored; // decoder, post_processor, truncation, padding: not used by pali
         case kind::model:
             if (m_key == "vocab") return need(true), m_again ? kind::ignored : kind::vocabulary;
             if (m_key == "merges") {
@@ -248,7 +249,7 @@ private:
         };
         const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
         m_joined.assign(m_pair[0]).append(m_pair[1]);
-        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // often the same piece from another pair
+        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // successive merges often form the same piece
         m_out.merges.push_back({left, right, m_out.words.pieces[before].text == m_joined ? before : find(m_joined)});
     }
 

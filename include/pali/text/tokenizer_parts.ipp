@@ -32,12 +32,12 @@ struct tokenizer::parts {
     std::string bytes;                 // contents of tokenizer.model
     std::vector<char> texts;           // pieces of tokenizer.json
     std::array<std::string, 3> names;  // texts of BOS, EOS and padding, if other files name them
-    detail::sentencepiece_model model; // views of the above; for a tokenizer.json the pieces only
+    detail::sentencepiece_model model; // views of the above; for a tokenizer.json, only the pieces
     std::optional<detail::merge_table> merges;
     std::map<std::string, detail::added_token, std::less<>> added; // by text
     std::string added_file;                                        // the last file that added tokens
     std::map<token, const detail::added_token*> outside;           // the part of `added` whose ids are not in the model
-    detail::added_token_finder raw, normalized;                    // finders of `added`: before and after spaces become U+2581
+    detail::added_token_finder raw, normalized;                    // finders of `added`, applied before and after spaces become U+2581
     std::optional<detail::piece_merger> merger;
     std::optional<detail::sentencepiece_encoder> sentencepiece;
     token bos = 0, eos = 0, newline = 0;
@@ -70,13 +70,13 @@ struct tokenizer::parts {
 
 namespace detail {
 
-/// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns of + at -O3: GCC bug 105651.
+/// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns about operator+ at -O3 (GCC bug 105651).
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
     return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">");
 }
 
-/// The index of an id in a table; in every known vocabulary the table is one consecutive run of ids.
+/// The index of an id in a table, or std::nullopt. In every known vocabulary, the table is one consecutive range of ids.
 [[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
     if (id < 0) return std::nullopt;
     const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
@@ -101,7 +101,7 @@ PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path)
                          "; a checkpoint needs its model's vocabulary: sentencepiece's tokenizer.model or transformers' tokenizer.json");
     bytes = detail::read_whole_file(path);
     model = detail::read_sentencepiece_model(bytes, file);
-    for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
+    for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers treats control and user-defined pieces as added tokens
         const detail::model_piece& piece = model.pieces[i];
         if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
             added.emplace(piece.text, detail::added_token{.text = std::string(piece.text),
@@ -150,7 +150,7 @@ PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<deta
     added_file = from;
 }
 
-/// Determines the reserved tokens, which no text can encode to.
+/// Determines the reserved tokens, to which no text is encoded.
 PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
     image = find_any("<image>");
     if (!image && image_id) {
@@ -160,7 +160,7 @@ PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
             model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
         } else {
             if (const auto other = outside.find(*image_id);
-                other != outside.end()) { // config.json takes precedence, as over a piece of the model
+                other != outside.end()) { // config.json takes precedence over an added token, as it does over a piece of the model
                 added.erase(added.find(other->second->text));
                 outside.erase(other);
             }
@@ -186,7 +186,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
         return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
                       at(*id).type == detail::piece_type::byte);
     };
-    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // characters without a piece are encoded as bytes
+    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // a newline without a piece is encoded as a byte piece
     if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
                     {file, ": has no piece for a newline, which ends every prompt; does the tokenizer belong to a PaliGemma checkpoint?"});
@@ -211,7 +211,7 @@ PALI_INLINE void tokenizer::parts::build_finders() {
         if (is_reserved(one)) continue;
         if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
         else raw.add(text, one);
-        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, whatever their flags are
+        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, so never hidden
         if (in_model(one.id))
             model.pieces[static_cast<std::size_t>(one.id)].type =
                 one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;

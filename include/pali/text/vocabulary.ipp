@@ -23,7 +23,7 @@ enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, us
 /// One entry of the vocabulary.
 struct model_piece {
     std::string_view text;
-    float score = 0; // of sentencepiece; 0 for a tokenizer.json, which has none
+    float score = 0; // sentencepiece's score; 0 for a tokenizer.json, which has no scores
     piece_type type = piece_type::normal;
 };
 
@@ -32,7 +32,7 @@ struct model_piece {
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
-    /// Hash table slot. Open addressing, load factor at most 1/2. The slot holds the first bytes of the text, so most lookups touch no
+    /// Hash table slot. Open addressing, load factor at most 1/2. A slot also stores the first bytes of the text, so most lookups access no
     /// other memory.
     struct place {
         std::uint32_t number = 0;    // id + 1; 0: free
@@ -66,7 +66,7 @@ struct vocabulary {
 
 private:
     struct slot {
-        const place* found; // slot of the text, or a free one
+        const place* found; // the slot of the text, or a free slot
         place wanted;
     };
     [[nodiscard]] slot slot_of(std::string_view text) const noexcept {
@@ -95,7 +95,7 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     const auto fail = [&](std::size_t i, error_text&& what) {
         throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", std::move(what).str()});
     };
-    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
+    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // + 2, because rename() may insert one more piece
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
         const std::string_view text = words.pieces[i].text;
         if (text.empty()) fail(i, "is empty");
