@@ -20,12 +20,10 @@ struct checkpoint_config {
     std::int32_t pad = 0;              ///< `pad_token_id`
     std::vector<std::int32_t> eos{1};  ///< `eos_token_id`: each of these ends generation; may be empty
     std::size_t positions = 8192;      ///< `max_position_embeddings`: maximum sequence length, image tokens and answer included
-    bool tied = true;                  ///< `tie_word_embeddings`: if the checkpoint has only one of embedding and head, that matrix serves
-                                       ///< as both
+    bool tied = true;                  ///< `tie_word_embeddings`: if the file has only one of embedding and head, it serves as both
     std::string dtype;                 ///< dtype of the stored weights, "bfloat16"; empty if unspecified
     std::filesystem::path file;        ///< config.json, for messages
-    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless the preprocessing file gives
-                                       ///< another size
+    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless its own file gives one
     std::filesystem::path image_file;  ///< file of `image`, for messages; may not exist
 };
 

@@ -20,8 +20,7 @@ enum class errc : int {
     malformed_file = 202,      ///< the contents violate the file's format
     unsupported_format = 203,  ///< a valid file that uses an unsupported part of its format (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
-    checkpoint_mismatch = 301, ///< missing or misshapen tensors, or unexpected ones with load_options::strict; up to ten of a kind per
-                               ///< message
+    checkpoint_mismatch = 301, ///< missing or misshapen tensors, or unexpected ones (load_options::strict); ten of a kind per message
     config_mismatch = 302,     ///< config.json differs from the compiled configuration; up to ten differences in one message
     malformed_config = 303,    ///< config.json is not JSON, lacks a field, or has a value of the wrong type
     unsupported_config = 304,  ///< a valid model that this library does not support
@@ -31,8 +30,7 @@ enum class errc : int {
     malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
     missing_token = 502,       ///< a token that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt cannot be laid out
-    unsupported_arch = 601,    ///< PALI_ARCH requests an instruction set that this processor or build lacks, or no compiled kernels can run
-                               ///< on the processor
+    unsupported_arch = 601,    ///< PALI_ARCH requests what this processor or build lacks, or no compiled kernels fit the processor
 };
 
 /// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".

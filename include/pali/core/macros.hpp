@@ -44,8 +44,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< for a short loop whose counter selects registers
 #  define PALI_UNROLL_EIGHT                                                                                                                \
-      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, unrolled by eight; if it were fully unrolled, clang would spill values
-                                            ///< that iterations share
+      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, by eight: clang would spill shared values if it unrolled all
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")

@@ -102,9 +102,7 @@ inline void append_to_file(const std::filesystem::path& path, std::string_view b
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     out.close();
     if (out) return;
-    if (!failure)
-        std::filesystem::resize_file(path, before, failure); // removes a partial write, which would corrupt the data appended
-                                                             // next
+    if (!failure) std::filesystem::resize_file(path, before, failure); // a partial write would corrupt later appends
     throw error(errc::cannot_write, {path.string(), ": ", file_writer::cannot_be_written});
 }
 

@@ -117,10 +117,8 @@ PALI_INLINE mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
 
 PALI_INLINE void mapped_file::forget(std::span<const std::byte> part) const noexcept {
     const auto in_file = [&](const std::byte* at) { return !std::less<>()(at, m_data) && !std::less<>()(m_data + m_size, at); };
-    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size()))
-        return;      // MADV_DONTNEED would discard memory outside
-                     // the file
-#if !defined(_WIN32) // Windows trims the working set by itself
+    if (part.empty() || !in_file(part.data()) || !in_file(part.data() + part.size())) return; // MADV_DONTNEED would discard other memory
+#if !defined(_WIN32)                                                                          // Windows trims the working set by itself
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;

@@ -235,8 +235,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
         npy_header found = detail::read_npy_header(zip, m, header);
-        const std::span<std::byte> numbers(free, m.size - header.size()); // the elements; they start on a cache line, whatever the length
-                                                                          // of the header
+        const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the length of the header
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});

@@ -48,8 +48,7 @@ private:
     static constexpr std::uint32_t end64_sign = 0x06064b50, locator_sign = 0x07064b50;
     static constexpr std::size_t local_size = 30, central_size = 46, end_size = 22, end64_size = 56, locator_size = 20;
     static constexpr std::uint64_t in_extra_32 = 0xffffffff; // the value is in the zip64 extra field
-    static constexpr std::uint64_t most_growth = 1032;       // maximum expansion by deflate: 258 bytes from 2 bits
-                                                             // (zlib.net/zlib_tech.html)
+    static constexpr std::uint64_t most_growth = 1032;       // by deflate: 258 bytes from 2 bits (zlib.net/zlib_tech.html)
 
     /// Reads a little-endian integer of `size` bytes at `at`, which must lie in the file.
     [[nodiscard]] std::uint64_t number(std::uint64_t at, std::size_t size) const noexcept {
@@ -163,8 +162,7 @@ private:
             fail_member(m.name, {"has the name ", in_quotes(text(local + local_size, local_name)), " in its local header"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
             fail_member(m.name, "has another packing in its local header than in the directory");
-        if ((flags & 1u << 3) == 0) { // otherwise the local header has no sizes: they follow the data, because the writer could not seek
-                                      // back
+        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data, because the writer could not seek back
             wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
             const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
             if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)

@@ -62,8 +62,7 @@ public:
                                     [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
                                         if (original.shape == shape)
                                             return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // the elements in the channels-last order in which the file stores
-                                                                     // this convolution
+                                        std::vector<Element> turned; // channels-last, as the file stores this convolution
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
