@@ -1,5 +1,5 @@
-// any_checkpoint: runs any PaliGemma or PaliGemma 2 with sizes from config.json; scores given answers, then runs a beam search.
-// usage: any_checkpoint MODEL_FOLDER IMAGE PROMPT ANSWER...
+// any_checkpoint: runs any PaliGemma or PaliGemma 2 with the sizes in its config.json, scores the given answers, and then runs a beam
+// search. usage: any_checkpoint MODEL_FOLDER IMAGE PROMPT ANSWER...
 #include <pali/pali.hpp>
 
 #include <iostream>

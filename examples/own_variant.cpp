@@ -1,5 +1,5 @@
-// own_variant: defines a model variant as a type; here that of the embedded model, assembled from its parts.
-// usage: own_variant MODEL_FOLDER IMAGE [PROMPT]
+// own_variant: defines a model variant as a type, here the variant of the embedded model, assembled from its parts. usage: own_variant
+// MODEL_FOLDER IMAGE [PROMPT]
 #include <pali/pali.hpp>
 
 #include <iostream>

@@ -1,5 +1,5 @@
-// several_images: one prompt about several images in one context, then about each image separately, in one batch.
-// usage: several_images MODEL_FOLDER PROMPT IMAGE IMAGE...
+// several_images: asks one prompt about several images together, in one context, and then about each image separately, in one batch. usage:
+// several_images MODEL_FOLDER PROMPT IMAGE IMAGE...
 #include <pali/pali.hpp>
 
 #include <iostream>
@@ -14,11 +14,11 @@ int main(int argc, char** argv) try {
     std::vector<pali::image> photos;
     for (int i = 3; i < argc; ++i) photos.push_back(pali::read_image(argv[i]));
 
-    // The image tokens are concatenated in order before the prompt: the format of models trained on pairs (NLVR2).
+    // The image tokens are concatenated in order before the prompt, as in models that were trained on pairs of images (NLVR2).
     std::cout << "all: " << model.generate(photos, argv[2]).text << '\n';
 
     // One answer per image, batched: each decode step reads the weights once for all requests.
-    std::vector<pali::image_features> seen; // encoded once, whatever is asked later
+    std::vector<pali::image_features> seen; // encoded once, for all later prompts
     for (const pali::image& photo : photos) seen.push_back(model.encode(photo));
     std::vector<pali::request> requests;
     for (const pali::image_features& one : seen) requests.push_back({.images = {&one, 1}, .prompt = argv[2]});

@@ -1,5 +1,5 @@
-// streaming: prints an answer as it is generated, with progress before it and a stop condition set by the program.
-// usage: streaming MODEL_FOLDER IMAGE PROMPT [SENTENCES]
+// streaming: prints progress, then an answer while it is generated, and stops it by a condition of the program. usage: streaming
+// MODEL_FOLDER IMAGE PROMPT [SENTENCES]
 #include <pali/pali.hpp>
 
 #include <cstdlib>
@@ -14,7 +14,7 @@ int main(int argc, char** argv) try {
     bool answering = false;
     const auto show = [&](std::string_view stage, double done) {
         if (!answering) std::cerr << '\r' << stage << ' ' << static_cast<int>(done * 100) << " %   ";
-        return true; // false cancels the load, or the call
+        return true; // false would cancel the load or the call
     };
     pali::model<pali::dynamic> model{argv[1], {.on_progress = show}};
     const pali::image photo = pali::read_image(argv[2]);
@@ -24,10 +24,10 @@ int main(int argc, char** argv) try {
                                                    {.max_new_tokens = 200,
                                                     .sampling = {.temperature = 0.7f, .top_p = 0.9f, .seed = 1},
                                                     .on_text =
-                                                        [&](std::string_view piece) { // complete UTF-8 characters, with spaces
+                                                        [&](std::string_view piece) { // complete UTF-8 characters, spaces included
                                                             if (!std::exchange(answering, true)) std::cerr << '\r';
                                                             std::cout << piece << std::flush;
-                                                            return piece.find('.') == piece.npos || --sentences > 0; // false stops here
+                                                            return piece.find('.') == piece.npos || --sentences > 0; // false stops the call
                                                         },
                                                     .on_progress = show});
 

@@ -30,7 +30,7 @@ answers::answers(fs::path state) : m_state(std::move(state)) { refresh(); }
 void answers::join(const claims& self) {
     m_self = &self;
     for (const char* folder : {answers_folder, files_folder}) made(m_state / folder);
-    // Failures of earlier runs are retried; failures of processes running now are not.
+    // Images that failed in earlier runs are tried again, but not images that failed in a process that is still running.
     std::erase_if(m_failed, [&](const auto& one) { return !self.is_alive(fs::path(m_parts[one.second].name).stem().string()); });
     for (const json& line : std::exchange(m_waiting, {})) add(line);
     refresh();
@@ -53,8 +53,7 @@ void answers::read_folder(const char* folder) {
         if (!name.ends_with(".jsonl") || (m_self != nullptr && name == m_self->id() + ".jsonl")) continue;
         part& one = part_of(std::string(folder) + '/' + name);
         const bool is_alive =
-            m_self == nullptr ||
-            m_self->is_alive(name.substr(0, name.size() - 6)); // asked before reading, so that its last lines are read too
+            m_self == nullptr || m_self->is_alive(name.substr(0, name.size() - 6)); // checked before reading, so no last lines are missed
         if (one.ended && !is_alive) continue;
         one.ended = !is_alive;
         read_lines(one);

@@ -1,4 +1,4 @@
-// Answers of all processes to one question, in OUT/.pali: append-only files, one per process.
+// The answers of all processes to one question. They are stored in OUT/.pali in append-only files, one per process.
 #pragma once
 
 #include "claims.hpp"
@@ -38,16 +38,16 @@ struct file_mark {
  *
  * OUT/.pali/files has lines {"writes": [NAME, ...]}: files in OUT that the process is about to write.
  *
- * A line without a line break was cut off by a crash and is ignored. KEY identifies an image: the name of the image folder and the path
- * inside it, wherever that folder is. PLACE is a path relative to OUT. An image that has changed is answered again under the next version,
- * which supersedes the previous one. Names that are not valid UTF-8 are stored as add_name() does.
+ * A line without a line break was cut off by a crash and is ignored. KEY identifies an image by the name of the image folder and the path
+ * inside it, so it does not depend on where that folder is. PLACE is a path relative to OUT. An image that has changed is answered again
+ * under the next version, which supersedes the previous one. Names that are not valid UTF-8 are stored as add_name() does.
  */
 class answers {
 public:
     /// Reads the folder `state`; writes nothing. Throws `cannot_open`.
     explicit answers(std::filesystem::path state);
 
-    /// Starts appending for the process `self`; writes lines given to add() before. Throws `cannot_write`.
+    /// Starts appending for the process `self`. First writes the lines that add() has queued. Throws `cannot_write`.
     void join(const claims& self);
 
     /// Reads lines added since the last read.
@@ -55,13 +55,13 @@ public:
 
     [[nodiscard]] bool has_answer(const std::string& key) const;
     [[nodiscard]] bool has_failed(const std::string& key) const { return m_failed.contains(key); }
-    /// Name of the drawing within OUT; empty if there is none.
+    /// Name of the drawing within OUT; empty if there is no drawing.
     [[nodiscard]] std::string drawing(const std::string& key) const;
     /// Names of the mask files within OUT.
     [[nodiscard]] std::vector<std::string> masks(const std::string& key) const;
     /// Whether any process recorded that it writes this file.
     [[nodiscard]] bool wrote(const std::string& name) const { return m_written.contains(name); }
-    /// The name under which an answered image was given.
+    /// The name of an answered image as the user gave it.
     [[nodiscard]] const std::string& given(const std::string& key) const { return m_answers.at(key).given; }
     [[nodiscard]] std::uint64_t version(const std::string& key) const { return m_answers.at(key).version; }
     /// Size in bytes of the image when it was answered; hash() is that of its content.
@@ -73,8 +73,8 @@ public:
     /// The image last found at a place.
     struct found {
         const std::string& key;
-        file_mark mark;  ///< at that time; the size is that of the answered image
-        bool is_current; ///< recorded with the latest answer, or later
+        file_mark mark;  ///< as recorded at that time; its size is that of the answered image
+        bool is_current; ///< whether it was recorded with the latest answer or after it
     };
     [[nodiscard]] std::optional<found> at(const std::string& place) const;
     /// Makes this place the most recent one of its image, for this process.
@@ -83,7 +83,7 @@ public:
     /// Keys of all answered images, sorted.
     [[nodiscard]] std::vector<std::string> keys() const;
     [[nodiscard]] std::size_t size() const noexcept { return m_count; }
-    /// A string that changes with every added or replaced answer and every new place. Equal for all processes that have read the same
+    /// A string that changes with every added or replaced answer and every new place. It is equal in all processes that have read the same
     /// lines.
     [[nodiscard]] std::string state() const;
 
@@ -97,7 +97,7 @@ private:
     struct part {
         std::string name;       ///< within the state folder
         std::uint64_t read = 0; ///< bytes of complete lines
-        bool ended = false;     ///< its process had already ended at the last read
+        bool ended = false;     ///< whether its process had already ended at the last read
     };
     struct entry {
         std::uint64_t version = 0, offset = 0, length = 0, size = 0, drawing_version = 0; // version 0: not answered

@@ -1,4 +1,4 @@
-// A model whose variant and weight type are chosen at run time: type erasure over the library's templates.
+// A model whose variant and weight type are chosen at run time, by type erasure over the library's templates.
 #pragma once
 
 #include <pali/generate/generate_options.hpp>
@@ -54,15 +54,16 @@ public:
 
 using opener = std::unique_ptr<any_model> (*)(const model_choice&);
 
-/// The opener of a compiled variant with bfloat16 weights, or null. Each is defined in the source that instantiates its variants.
+/// Returns the opener of a compiled variant with bfloat16 weights, or null. Each function is defined in the source that instantiates its
+/// variants.
 opener find_paligemma(std::string_view variant);
 opener find_paligemma2(std::string_view variant);
-/// The opener for any variant, with weights of that name; empty: bf16.
+/// Returns the opener for any variant with weights of that name; an empty name means bf16.
 opener find_dynamic(std::string_view weights);
 
 /// Loads a model with the compiled type if one fits config.json and the weights are bfloat16, otherwise with pali::dynamic.
 std::unique_ptr<any_model> open_model(const model_choice& choice);
 
-/// Identifies a checkpoint wherever its folder is: folder name, plus a hash of config.json and of samples of the weights. Reads about 300
-/// KB per file.
+/// A string that identifies a checkpoint, wherever its folder is. It consists of the folder's name and a hash of config.json and of samples
+/// of the weights. Reads about 300 KB per file.
 [[nodiscard]] std::string model_fingerprint(const std::filesystem::path& folder);

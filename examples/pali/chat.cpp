@@ -91,7 +91,7 @@ int chat_command::run() const {
               << "- Supported commands: 'detect <object>', 'describe', etc...\n"
               << thick_line << "\n\n";
 
-    const pali::image_features seen = asked->encode(photo, until_interrupted); // once: the features do not depend on the prompt
+    const pali::image_features seen = asked->encode(photo, until_interrupted); // encoded once: features do not depend on the prompt
     line_editor keyboard("> Input: ");
     for (std::string line = prompt;; line.clear()) {
         if (!line.empty()) {

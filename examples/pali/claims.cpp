@@ -61,7 +61,7 @@ std::string file_name_of(std::string_view name) {
 }
 
 milliseconds claims::lease() {
-    constexpr double least = 0.1, most = 1e6; // with less, a busy machine would declare live processes dead
+    constexpr double least = 0.1, most = 1e6; // with a shorter lease, processes on a busy machine would count as dead
     const std::optional<std::string> text = environment("PALI_LEASE_SECONDS");
     if (!text) return milliseconds(60'000);
     double seconds = 0;
@@ -82,8 +82,7 @@ claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark
         for (std::unique_lock waiting(m_waiting); !m_stopped.wait_for(waiting, m_lease / 6, [this] { return m_stop; });) {
             try {
                 renew();
-            } catch (const pali::error&) { // the file system may be away for a while; results that cannot be written are reported where
-                                           // they are written
+            } catch (const pali::error&) { // the file system may be unavailable for a while; errors are reported when results are written
             }
         }
     });
@@ -103,7 +102,7 @@ claims::~claims() {
 
 void claims::renew() {
     const fs::path path = m_state / "processes" / m_id;
-    std::FILE* file = std::fopen(path.string().c_str(), "r+b"); // overwrites the same bytes: needs no space on a full disk
+    std::FILE* file = std::fopen(path.string().c_str(), "r+b"); // overwrites the same bytes, so it needs no space on a full disk
     if (file == nullptr) file = std::fopen(path.string().c_str(), "wb");
     if (file == nullptr) cannot_write(path);
     write(file, m_about + '\n', path);
@@ -129,7 +128,7 @@ bool claims::is_alive(const std::string& id) const {
     const fs::path path = m_state / "processes" / id;
     std::string about = content_of(path);
     if (about.ends_with('\n')) about.pop_back();
-    if (about.empty() && age(path) == milliseconds::max()) return false; // it has left
+    if (about.empty() && age(path) == milliseconds::max()) return false; // that process has left
     if (has_ended(about)) return false;
     return age(path) < m_lease;
 }
@@ -157,7 +156,7 @@ fs::path claims::claim(const std::string& name, std::size_t generation) const {
 
 bool claims::is_held(const fs::path& claim) const {
     const std::string holder = content_of(claim);
-    return holder.empty() ? age(claim) < m_lease : is_alive(holder); // empty: being created
+    return holder.empty() ? age(claim) < m_lease : is_alive(holder); // empty while the file is being created
 }
 
 bool claims::take(const std::string& name) {

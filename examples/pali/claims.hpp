@@ -11,15 +11,17 @@
 #include <thread>
 
 /// Converts any bytes to a file name: letters, digits, '-', '_' and '.' are kept, other bytes become %XX. A long name is truncated and ends
-/// in a hash of the whole.
+/// in a hash of the whole name.
 [[nodiscard]] std::string file_name_of(std::string_view name);
 
 /**
- * This process among those that share a folder `state`. A process is alive while it keeps renewing its file in `state/processes`; after a
- * `lease` without renewal it counts as dead and its claims expire. A process of the same machine that has ended is detected immediately.
+ * Represents this process among those that share a folder `state`. A process is alive while it keeps renewing its file in
+ * `state/processes`. After a `lease` without renewal, it counts as dead and its claims expire. On the same machine, the end of a process is
+ * detected immediately.
  *
  * A claim is a file in `state/claims` that exactly one process can create. An expired claim is taken over by creating the next generation
- * of the file, never by removing it, so that no two processes can take over the same one. All ages are differences of file system times.
+ * of the file, never by removing it, so that no two processes can take over the same one. All ages are computed as differences of file
+ * system times.
  *
  * All members throw pali::error if the folder cannot be written to. Not thread-safe.
  */

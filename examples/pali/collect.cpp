@@ -44,7 +44,7 @@ void copy_result(const fs::path& from, const fs::path& to) {
         throw pali::error(pali::errc::cannot_write, {to.string(), ": cannot be copied from ", from.string(), ": ", failed.message()});
 }
 
-/// Shard information of the parts, to detect missing ones.
+/// Which shards the parts are, to detect missing shards.
 class divided {
 public:
     void read(const fs::path& part) {
@@ -116,7 +116,7 @@ struct collect_command {
 };
 
 int collect_command::run() const {
-    static_cast<void>(claims::lease()); // reports an invalid variable before the folder is created
+    static_cast<void>(claims::lease()); // reports an invalid PALI_LEASE_SECONDS before the folder is created
     json question;
     divided work;
     for (const std::string& part : parts) {
@@ -127,7 +127,7 @@ int collect_command::run() const {
             throw pali::error(pali::errc::invalid_argument, {part, ": has answers to another question than ", parts.front(), ": ", other});
         work.read(part);
     }
-    question["collected"] = true; // names are relative to image folders that may not exist here, so no run can continue in this folder
+    question["collected"] = true; // no run can continue in this folder: names are relative to image folders that may not exist here
     check_parts(parts);
     result_folder results(out, question, formats.chosen(false), std::nullopt, overwrite);
     results.join({});
@@ -163,7 +163,7 @@ std::size_t result_folder::collect(const fs::path& from) {
         }
         json line = theirs.read(key), made;
         add_name(made, "key", file);
-        made["version"] = is_known ? m_answers.version(file) + 1 : 1; // replaces the version collected before
+        made["version"] = is_known ? m_answers.version(file) + 1 : 1; // replaces the version that was collected before
         add_name(made, "given", file);
         const std::vector<std::string> places = theirs.places(key);
         const auto at =

@@ -45,7 +45,7 @@ std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
 #if defined(__unix__) || defined(__APPLE__)
-/// Self-pipe, written by the handlers: a wait that starts after the flags were checked still returns.
+/// Self-pipe, to which the handlers write. So a wait returns even if the signal arrives between the check of the flags and the wait.
 int wake[2] = {-1, -1};
 
 void end_the_wait() {
@@ -121,7 +121,7 @@ std::string ask_terminal([[maybe_unused]] std::string_view question, [[maybe_unu
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) return reply;
     write_raw(question);
     pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-    constexpr int patience_ms = 200; // a terminal on a slow line replies within this time; one that does not know the query never does
+    constexpr int patience_ms = 200; // enough for a terminal on a slow line; one that does not know the query never replies
     while (!is_whole(reply) && poll(&input, 1, patience_ms) > 0) {
         char bytes[256];
         const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
@@ -162,7 +162,7 @@ void watch_for_interrupt() {
         }
     struct sigaction action{};
     action.sa_handler = on_interrupt;
-    action.sa_flags = static_cast<int>(SA_RESETHAND); // a second one ends the program; interrupts a pending keyboard read
+    action.sa_flags = static_cast<int>(SA_RESETHAND); // a second Ctrl-C ends the program; no SA_RESTART: interrupts a keyboard read
     sigaction(SIGINT, &action, nullptr);
 #else
     std::signal(SIGINT, on_interrupt);
@@ -201,7 +201,7 @@ held_signals::~held_signals() {
     deliver();
 #if defined(__unix__) || defined(__APPLE__)
     for (const held_signal& one : held) sigaction(one.number, &one.before, nullptr);
-    deliver(); // signals that arrived in between
+    deliver(); // delivers signals that arrived in between
     gone_on.has_come.store(false);
 #endif
 }
@@ -236,7 +236,7 @@ bool held_signals::has_continued() noexcept {
 
 void open_missing_streams() {
 #if defined(__unix__) || defined(__APPLE__)
-    for (int stream = 0; stream <= 2; ++stream) // each gets the lowest free descriptor, which is its own
+    for (int stream = 0; stream <= 2; ++stream) // open() returns the lowest free descriptor, which is `stream`
         if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY) == -1) return;
 #endif
 }
@@ -345,7 +345,7 @@ void work_bar::erase() {
 }
 
 std::uint64_t peak_rss_bytes() {
-    // Not getrusage: its maximum includes the process before exec.
+    // Does not use getrusage(), whose maximum includes the process before exec.
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);)
         if (line.rfind("VmHWM:", 0) == 0) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;

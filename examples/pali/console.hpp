@@ -19,7 +19,7 @@ inline constexpr int exit_bad_file = 1, exit_wrong_use = 2, exit_interrupted = 1
 /// Whether the stream is connected to a terminal.
 [[nodiscard]] bool is_terminal(std::FILE* stream);
 
-/// Writes `question` to the terminal and returns its reply, up to the point where `is_whole` holds; on timeout, whatever has arrived.
+/// Writes `question` to the terminal and reads its reply until `is_whole` returns true. On a timeout, returns what has arrived.
 [[nodiscard]] std::string ask_terminal(std::string_view question, bool (*is_whole)(std::string_view));
 
 /// Size of the terminal in characters, and of one character in pixels.
@@ -34,7 +34,8 @@ void watch_for_interrupt();
 inline constexpr auto until_interrupted = [](const auto&...) { return !interrupted(); };
 void forget_interrupt();
 
-/// Waits until standard input is readable or at its end. False if Ctrl-C was pressed, before or during the wait, or a held signal arrived.
+/// Waits until standard input is readable or at its end. Returns false if Ctrl-C was pressed before or during the wait, or if a held signal
+/// arrived.
 [[nodiscard]] bool wait_for_input();
 
 /// RAII guard for code that changes the terminal state. Holds back signals that end the process (SIGHUP, SIGQUIT, SIGTERM) or stop it
@@ -56,13 +57,14 @@ public:
     [[nodiscard]] static bool has_continued() noexcept;
 };
 
-/// Opens descriptors 0 to 2 if they are closed, so that no other file gets their numbers. Reads and writes on them fail.
+/// Opens those of the descriptors 0 to 2 that are closed, so that no other file gets their numbers. Reads and writes on them fail.
 void open_missing_streams();
 
 /// Host name; pali::process_id() is the id on this host.
 [[nodiscard]] std::string host_name();
 
-/// Identifies this process among all that the machine has run or will run; one line of text, empty if the system offers no such identity.
+/// A line of text that identifies this process among all processes of the machine, past and future; empty if the system offers no such
+/// identity.
 [[nodiscard]] std::string process_mark();
 /// Whether the process with this mark ran on this machine and has ended. False if unknown, for example for another machine.
 [[nodiscard]] bool has_ended(const std::string& mark);
@@ -73,7 +75,8 @@ void open_missing_streams();
 /// Prints "pali: note: ..." to standard error.
 void print_note(std::string_view note);
 
-/// Progress bar on standard error, only if that is a terminal; erases itself. Its callback cancels the work on Ctrl-C.
+/// Progress bar on standard error, which erases itself. It is shown only if standard error is a terminal. Its callback cancels the work on
+/// Ctrl-C.
 class progress_bar {
 public:
     progress_bar() : m_terminal(is_terminal(stderr)) {}
@@ -101,7 +104,7 @@ public:
     work_bar& operator=(const work_bar&) = delete;
 
     void done(std::size_t images) noexcept { m_done += images; }
-    void passed_over() noexcept { ++m_passed_over; } ///< took no time
+    void passed_over() noexcept { ++m_passed_over; } ///< counts an image that took no time
     void draw();
     void erase();
 

@@ -41,7 +41,7 @@ struct scene {
     std::string caption, question, answer, asked;
     std::vector<std::pair<std::string, pali::box>> objects; ///< from left to right
     pali::mask mask;                                        ///< of the requested object
-    std::vector<reference_answer> reference;                ///< caption, question, detect and segment the requested object, detect all
+    std::vector<reference_answer> reference;                ///< caption, question, detect and segment one object, detect all
 };
 
 /// Prompt kinds in the order of scene::reference: name in JSON, name in the table.

@@ -18,7 +18,7 @@
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Creates the folder and its parents if needed. Throws `cannot_write`.
+/// Creates the folder and its parents if needed, and returns it. Throws `cannot_write`.
 inline const std::filesystem::path& made(const std::filesystem::path& folder) {
     std::error_code failed, unknown;
     std::filesystem::create_directories(folder, failed);

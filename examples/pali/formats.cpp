@@ -66,12 +66,12 @@ void result_folder::write_formats(const json& formats) {
     if (yolo) files.emplace_back("data.yaml");
     record(files);
 
-    // Both are streamed: the results of a million images would not fit into memory.
+    // Both files are written incrementally, because the results of a million images would not fit into memory.
     pali::file_writer lines(m_folder / "results.jsonl");
     std::optional<pali::coco_file> data;
     if (coco) data.emplace(m_folder / "coco.json", static_cast<pali::coco_masks>(formats.at("coco").get<int>()));
     pali::category_list classes;
-    for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // numbered in prompt order, found or not
+    for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // in prompt order, found or not
         if (data) data->declare(label);
         static_cast<void>(classes.number_of(label));
     }
@@ -89,7 +89,7 @@ void result_folder::write_formats(const json& formats) {
         if (data) data->add(found);
         if (!yolo && !labelme) continue;
         const std::string found_at = place_now(key),
-                          at = found_at.empty() ? key : found_at; // images of collected answers need not exist here
+                          at = found_at.empty() ? key : found_at; // the images of collected answers may not exist on this machine
         const image_name image{
             .path = m_folder / at, .given = file, .place = at, .name = m_question.contains("collected") ? key : name_in(key), .key = key};
         const auto seen_from = [&](const fs::path& name) {
@@ -108,7 +108,7 @@ void result_folder::write_formats(const json& formats) {
         }
         if (labelme) {
             const fs::path name = fs::path("labelme") / (stem + ".json");
-            std::error_code unknown; // a written file may have been corrected by hand since; the answer cannot have changed
+            std::error_code unknown; // an existing file is kept: it may have been corrected by hand, and the answer has not changed
             if (!m_overwrite && m_answers.wrote(name.generic_string()) && fs::exists(m_folder / name, unknown)) continue;
             record({name.generic_string()});
             made((m_folder / name).parent_path());
@@ -118,7 +118,7 @@ void result_folder::write_formats(const json& formats) {
     }
     lines.finish();
     if (data) data->finish();
-    if (yolo) { // absolute path: trainers resolve relative ones against a folder of their own
+    if (yolo) { // an absolute path, because trainers resolve relative paths against their own folders
         std::string text = "# Objects found by pali. Both sets contain all images: split them before training.\npath: " +
                            json(fs::absolute(m_folder).lexically_normal().string()).dump(-1, ' ', false, json::error_handler_t::replace) +
                            "\ntrain: images\nval: images\nnames:\n";

@@ -32,7 +32,7 @@ int generate_command::run() const {
     std::size_t shown = 0;
     options.on_progress = [&, draw = bar.callback()](std::string_view stage, double fraction) {
         return shown > 0 ? !interrupted() : draw(stage, fraction);
-    }; // does not overwrite the answer
+    }; // a progress bar must not overwrite the answer
     options.on_text = [&](std::string_view piece) {
         bar.erase();
         if (!json) std::cout << piece << std::flush;
@@ -42,7 +42,7 @@ int generate_command::run() const {
     const pali::generation said = asked->generate(seen, prompt, options);
     bar.erase();
     if (json) std::cout << line_of(describe(said, *asked)) << '\n';
-    else std::cout << std::string_view(said.text).substr(std::min(shown, said.text.size())) << '\n'; // beam search is not streamed
+    else std::cout << std::string_view(said.text).substr(std::min(shown, said.text.size())) << '\n'; // not streamed by beam search
     if (verbose)
         std::cerr << asked->variant << ", " << asked->weights << ", " << asked->arch() << ": load " << asked->load_seconds() << " s, image "
                   << said.timings.image_s << " s, prefill " << said.timings.prefill_s << " s, " << said.decode_tokens_per_s()

@@ -48,7 +48,7 @@ struct skipped_entries {
     }
 };
 
-/// Files that runs of pali wrote into a folder and its subfolders: masks and drawings are not input images.
+/// The files that runs of pali wrote into a folder and its subfolders. These masks and drawings are not input images.
 class written_files {
 public:
     explicit written_files(const fs::path& folder) { look_into(folder); }
@@ -79,7 +79,7 @@ public:
 private:
     std::error_code list(const fs::path& folder) {
         std::error_code failed;
-        std::vector<fs::path> inner; // listed after this one is closed: saves file descriptors
+        std::vector<fs::path> inner; // listed after this folder is closed, to save file descriptors
         for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) look_at(*entry, inner);
         for (const fs::path& subfolder : inner)
             if (const std::error_code why = list(subfolder)) {

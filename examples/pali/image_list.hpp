@@ -12,18 +12,18 @@
 /// standard input, one per line, read on demand.
 class image_list {
 public:
-    /// Lists folders, with subfolders if `recursive`; opens no file. Skipped entries are counted on standard error: other files, macOS
-    /// companion files ("._name"), subfolders, links to folders, pipes. A broken link is listed, so that reading it reports the error. An
-    /// unreadable subfolder is reported and skipped. Throws pali::error if a given folder is unreadable or has no images.
+    /// Lists folders, with subfolders if `recursive`, without opening files. Reports on standard error how many entries were skipped: other
+    /// files, macOS companion files ("._name"), subfolders, links to folders, pipes. A broken link is listed, so that reading it reports
+    /// the error. An unreadable subfolder is reported and skipped. Throws pali::error if a given folder is unreadable or has no images.
     explicit image_list(const std::vector<std::string>& given, bool recursive = false);
 
-    /// The next image, or nothing at the end.
+    /// The next image; std::nullopt at the end.
     [[nodiscard]] std::optional<std::filesystem::path> next();
-    /// Images known before standard input is read.
+    /// The images that are known before standard input is read.
     [[nodiscard]] std::span<const std::filesystem::path> known() const noexcept { return m_names; }
     /// Whether a subfolder was unreadable, so that images may be missing.
     [[nodiscard]] bool is_incomplete() const noexcept { return m_incomplete; }
-    /// Total number of images; nothing while standard input may bring more.
+    /// Total number of images; std::nullopt while standard input may name more.
     [[nodiscard]] std::optional<std::size_t> count() const;
 
 private:

@@ -32,7 +32,7 @@ struct known_file {
     const char* name;
     bool needed;
     const char* what;
-    const char* instead = nullptr; ///< file that makes this one unnecessary
+    const char* instead = nullptr; ///< another file that makes this one unnecessary
 };
 constexpr known_file known_files[] = {
     {"config.json", true, "sizes"},
@@ -102,7 +102,7 @@ private:
         for (fs::directory_iterator entry(m_folder, failed), end; !failed && entry != end; entry.increment(failed)) {
             if (entry->path().extension() != ".safetensors" || (m_weights != m_folder && entry->path().filename() != m_weights.filename()))
                 continue;
-            std::error_code absent; // for the target of a link
+            std::error_code absent; // set if the file is a link whose target is missing
             const auto size = entry->file_size(absent);
             line(entry->path().filename().string().c_str(), absent ? "missing" : in_units(static_cast<double>(size)), "weights");
         }
@@ -173,7 +173,7 @@ private:
         (void)pali::mask_vqvae(*file);
     }
 
-    /// Each step depends on the previous one and would report the same problem.
+    /// Stops at the first problem, because each step depends on the previous one and would report the same problem again.
     void check_tokenizer() {
         bool fetched = true;
         for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"})
@@ -189,7 +189,7 @@ private:
         if (!opened) return;
         try {
             for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
-        } catch (const pali::error& e) { // loading a model only needs the added tokens of this tokenizer.json, which it could read
+        } catch (const pali::error& e) { // not fatal: a model needs only the added tokens of this tokenizer.json, which were read
             m_notes.push_back(std::string("tokenizer.model is used; tokenizer.json cannot be compared with it: ") + e.what());
         }
     }

@@ -1,4 +1,4 @@
-// Joins a results folder: checks that the question matches and that no file of another origin would be overwritten.
+// Joins a results folder: checks that the question matches and that only files written by pali would be overwritten.
 #include "file_content.hpp"
 #include "report.hpp"
 #include "results.hpp"
@@ -73,10 +73,10 @@ void result_folder::read_formats() {
     if (m_own && !m_kept.contains("images")) {
         add_name(m_kept, "images", m_own->name);
         add_name(m_kept, "images_at", m_own->place);
-    } else if (m_own && folder_in(m_kept)) { // names in results stay relative to the image folder as long as every run gave the same one
+    } else if (m_own && folder_in(m_kept)) { // names in results stay relative to the image folder while all runs use the same folder
         if (m_is_another || folder_in(m_kept) != m_own->name) m_kept["images"] = nullptr, m_kept.erase("images_bytes");
         else add_name(m_kept, "images_at", m_own->place);
-    } else if (!m_own && folder_in(m_kept)) { // images given individually may be in that folder
+    } else if (!m_own && folder_in(m_kept)) { // images that are given individually may lie in that folder
         m_own = {.name = *folder_in(m_kept), .place = stored::name_of(m_kept, "images_at")};
     }
 }
@@ -92,7 +92,7 @@ void result_folder::join(std::span<const fs::path> images) {
     const claims::lock alone(*m_claims);
     m_answers.join(*m_claims);
     if (m_answers.size() > 0 || m_claims->has_company()) check_question();
-    read_formats(); // other processes may have added formats meanwhile
+    read_formats(); // again, because other processes may have added formats
     for (const auto& [name, value] : {std::pair{"question.json", &m_question}, {"formats.json", &m_kept}})
         if (const std::string text = line_of(*value) + '\n'; content_of(m_state / name) != text) pali::write_file(m_state / name, text);
     record(files_of_formats());

@@ -73,7 +73,7 @@ struct line_editor::parts {
     explicit parts(const std::string& text) : editor(el_init("pali", stdin, stdout, stderr)), history(history_init()), prompt(text) {
         if (!usable()) return;
         if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1)
-            std::setlocale(LC_CTYPE, "C.UTF-8"); // LC_CTYPE only: the format of numbers is unchanged
+            std::setlocale(LC_CTYPE, "C.UTF-8"); // only LC_CTYPE, so that the format of numbers does not change
         std::setvbuf(stdin, nullptr, _IONBF, 0);
         ::history(history, &event, H_SETSIZE, 1000);
         ::history(history, &event, H_SETUNIQUE, 1);
@@ -86,7 +86,7 @@ struct line_editor::parts {
                 return static_cast<parts*>(self)->prompt.data();
             });
         el_set(editor, EL_EDITOR, "emacs");
-        el_set(editor, EL_SIGNAL, 0); // we handle signals: libedit would forward them to the whole process group
+        el_set(editor, EL_SIGNAL, 0); // the program handles signals, because libedit would forward them to the whole process group
         el_set(editor, EL_HIST, ::history, history);
         el_set(editor, EL_GETCFN, read_character);
     }
@@ -128,7 +128,7 @@ std::optional<std::string> line_editor::read() {
     if (m_parts) {
         int length = 0;
         const held_signals until_restored;
-        const char* const text = el_gets(m_parts->editor, &length); // restores the terminal
+        const char* const text = el_gets(m_parts->editor, &length); // also restores the terminal
         if (text == nullptr || length <= 0 || interrupted()) return std::nullopt;
         std::string line(text, static_cast<std::size_t>(length));
         while (line.ends_with('\n') || line.ends_with('\r')) line.pop_back();

@@ -14,7 +14,7 @@ public:
     line_editor(const line_editor&) = delete;
     line_editor& operator=(const line_editor&) = delete;
 
-    /// The next line without its line break; nothing at the end of input or after Ctrl-C (see interrupted()).
+    /// The next line without its line break; std::nullopt at the end of input or after Ctrl-C (see interrupted()).
     [[nodiscard]] std::optional<std::string> read();
 
 private:

@@ -20,7 +20,7 @@
 
 namespace {
 
-/// Whether an error is the user's mistake (exit code 2) rather than a bad file.
+/// Whether an error is a usage error (exit code 2) and not a bad file.
 bool is_wrong_use(pali::errc code) {
     using enum pali::errc;
     return code == invalid_argument || code == unknown_variant || code == capacity_exceeded || code == invalid_prompt ||
@@ -43,7 +43,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 std::string nearest(const CLI::App& app, const std::string& word) {
     std::string best;
     const std::size_t letters = word.size() - std::min(word.size(), word.find_first_not_of('-'));
-    std::size_t least = letters / 3 + 1; // more edits than a third of its letters make another word
+    std::size_t least = letters / 3 + 1; // a word with more edits than a third of its letters is a different word
     const auto consider = [&](const std::string& name) {
         const bool is_begun = letters >= 3 && name.starts_with(word);
         if (const std::size_t steps = is_begun ? 0 : distance(name, word); steps < least) least = steps, best = name;
@@ -118,7 +118,7 @@ int run(int argc, char** argv) {
         for (const CLI::Option* option : chosen->get_options()) {
             const auto& values = option->results();
             if (std::find(values.begin(), values.end(), std::string()) !=
-                values.end()) // an unset variable in a script: the default would be a different request
+                values.end()) // probably an unset variable in a script; using the default would answer a different request
                 return refuse(program, option->get_name() + " is empty");
         }
     try {

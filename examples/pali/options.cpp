@@ -124,7 +124,7 @@ pali::image image_options::read(const std::filesystem::path& path) const {
     } catch (const pali::error& e) {
         if (e.code() != pali::errc::image_too_large) throw;
         std::string what = e.what();
-        what.erase(0, what.find("] ") + 2); // the new error prefixes the code again
+        what.erase(0, what.find("] ") + 2); // removes the code, because the new error adds it again
         for (const auto& [member, option] :
              {std::pair{"raise max_side", "raise --max-side"}, std::pair{"raise max_pixels", "raise --max-pixels"}})
             if (const std::size_t at = what.rfind(member); at != what.npos) what.replace(at, std::string_view(member).size(), option);
@@ -139,7 +139,7 @@ void answer_options::add_to(CLI::App& command) {
             else {
                 T least = option.least;
                 if (option.above_least)
-                    least = std::numeric_limits<T>::min(); // of a float: the smallest number above 0 that add_number reads
+                    least = std::numeric_limits<T>::min(); // for a float, the smallest number above 0 that add_number accepts
                 add_number(command, option.flag, value, least, option.most, option.help);
             }
         },

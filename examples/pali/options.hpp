@@ -1,4 +1,4 @@
-// Options shared by several subcommands, and the subcommands.
+// Options that several subcommands share, and the declarations of all subcommands.
 #pragma once
 
 #include "any_model.hpp"
@@ -26,7 +26,7 @@ struct model_options {
     bool pin_threads = false, strict = false;
 
     void add_to(CLI::App& command);
-    /// Without --model, the embedded model.
+    /// Returns the chosen model; without --model, the embedded model.
     [[nodiscard]] model_choice choice(const pali::progress_callback& on_progress) const;
 };
 
@@ -54,22 +54,24 @@ struct image_options {
     std::size_t max_side = pali::read_options().max_side, max_pixels = pali::read_options().max_pixels;
 
     void add_to(CLI::App& command);
-    /// Prints warnings to standard error; an error about a limit names the option that raises it. Throws whatever pali::read_image throws.
+    /// Reads an image. Prints warnings to standard error. An error about a limit names the option that raises the limit. Throws whatever
+    /// pali::read_image throws.
     [[nodiscard]] pali::image read(const std::filesystem::path& path) const;
 };
 
-/// Accepts the spellings of Python's argparse and others: "True", "false", "yes", "0", ... Anything else is refused.
+/// Adds an option with a boolean value. It accepts the spellings of Python's argparse and others: "True", "false", "yes", "0", ... Any
+/// other value is an error.
 CLI::Option* add_bool(CLI::App& command, const std::string& name, bool& value, const std::string& what);
 
-/// A decimal number from `least` to `most`. Refuses, rather than converts, what the type cannot represent: hexadecimal, NaN, 1e-39 (a
-/// denormal) for a float.
+/// Adds an option for a decimal number from `least` to `most`. Values that the type cannot represent are errors and are not converted:
+/// hexadecimal numbers, NaN, and 1e-39 (a denormal) for a float.
 template <class T>
 CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, T least, T most, const std::string& what);
 
-/// An integer >= `least`.
+/// Adds an option for an integer >= `least`.
 CLI::Option* add_count(CLI::App& command, const std::string& name, std::size_t& value, std::size_t least, const std::string& what);
 
-/// Each function adds a subcommand to the program and returns the function that runs it, which returns the exit code.
+/// Each of these functions adds a subcommand to the program. It returns the function that runs the subcommand and returns the exit code.
 using command = std::function<int()>;
 command add_generate(CLI::App& program);
 command add_chat(CLI::App& program);

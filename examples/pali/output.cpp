@@ -33,12 +33,12 @@ int standard_streams::buffer::sync() {
     const int why = errno;
     setp(m_bytes.data(), m_bytes.data() + m_bytes.size());
     if (written || !m_must_succeed) return 0;
-    m_must_succeed = false; // reported once
+    m_must_succeed = false; // so that the failure is reported only once
     throw output_failure(std::string("cannot write to standard output: ") + std::strerror(why));
 }
 
 standard_streams::buffer::int_type standard_streams::buffer::overflow(int_type c) {
-    // A terminal must not receive a partial character: an incomplete one at the end of the buffer is kept for the next write.
+    // A terminal must not receive a partial character, so an incomplete character at the end of the buffer is kept for the next write.
     std::string kept;
     if (m_terminal) {
         std::string_view rest(pbase(), static_cast<std::size_t>(pptr() - pbase()));

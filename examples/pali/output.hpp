@@ -1,4 +1,4 @@
-// Output streams of the subcommands: std::cout and std::cerr that report write errors and keep control characters from a terminal.
+// Output streams of the subcommands. They make std::cout and std::cerr report write errors and replace control characters on a terminal.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-/// Standard output cannot be written to.
+/// Thrown if standard output cannot be written.
 struct output_failure : std::runtime_error {
     using std::runtime_error::runtime_error;
 };

@@ -1,4 +1,4 @@
-// Recognizes images that have been answered, even if the image or results folder was moved or the file has changed.
+// Recognizes images that have already been answered, even if the image folder or results folder was moved or the file was rewritten.
 #include "file_content.hpp"
 #include "results.hpp"
 
@@ -32,7 +32,7 @@ std::string name_in(const std::string& key) { return key.substr(0, key.rfind("//
 
 std::string result_folder::place_of_folder(const fs::path& folder) const {
     const auto [known, is_new] = m_place_of_folder.try_emplace(folder);
-    if (is_new) {               // links on the path are resolved, but not the image itself, which may be a link
+    if (is_new) {               // resolves links in the path of the folder, but not the image itself, which may be a link
         std::error_code failed; // the results folder need not exist yet
         const fs::path at = fs::weakly_canonical(fs::absolute(folder.empty() ? "." : folder), failed),
                        here = fs::weakly_canonical(fs::absolute(m_folder), failed);
@@ -99,7 +99,7 @@ bool result_folder::is_of_another(const std::string& key, const image_name& imag
         if (other.place == image.place) return false;
         if (std::find(places.begin(), places.end(), other.place) != places.end()) return true;
         return (!equal || key == key_of(other.name, other.ordinal)) &&
-               has_content_of(other, key); // among equal images, each takes the answer of its own number
+               has_content_of(other, key); // of several equal images, each takes the answer with its own number
     });
 }
 
@@ -109,7 +109,7 @@ bool result_folder::identify(image_name& image) {
     if (const auto there = m_answers.at(image.place)) return identify_by_place(image, *there);
     image.key = key_of(image.name, image.ordinal);
     if (!image.mark) return false; // reading it will report why
-    std::string gone;              // answered image of this name that is gone from its place and differs from this one
+    std::string gone;              // the answered image of this name, if it is gone from its place and differs from this one
     for (std::size_t number = 1; m_answers.has_answer(key_of(image.name, number)); ++number) {
         const std::string key = key_of(image.name, number);
         const bool equal = has_content_of(image, key);
@@ -143,7 +143,7 @@ std::string result_folder::place_now(const std::string& key) const {
     return there != places.rend() ? *there : places.empty() ? std::string() : places.back();
 }
 
-/// Whether the image folder differs from that of earlier runs: the earlier one still exists and has other images.
+/// Whether the image folder is a different one than in earlier runs, that is, whether the earlier folder still exists and has other images.
 bool result_folder::is_another_folder(std::span<const fs::path> images) {
     const std::string before = stored::name_of(json::parse(content_of(m_state / "formats.json"), nullptr, false), "images_at");
     std::error_code unknown;

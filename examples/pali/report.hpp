@@ -18,7 +18,8 @@
 /// Serializes on one line; invalid UTF-8 becomes U+FFFD.
 [[nodiscard]] std::string line_of(const nlohmann::ordered_json& value);
 
-/// Differences of the first object from the second, at most ten: `prompt is "detect cat" instead of "detect dog"`; empty if they are equal.
+/// Describes at most ten differences of the first object from the second: `prompt is "detect cat" instead of "detect dog"`. Empty if they
+/// are equal.
 [[nodiscard]] std::string differences(const nlohmann::ordered_json& one, const nlohmann::ordered_json& other);
 
 /// "tiger, x 22 to 1023, y 190 to 980, 93 %"

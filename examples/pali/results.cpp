@@ -58,10 +58,10 @@ std::string result_folder::register_stem(const image_name& image) {
     const std::string stem = preferred_stem(image);
     for (std::size_t n = 1;; ++n) {
         std::string candidate = n == 1 ? stem : stem + '-' + std::to_string(n);
-        if (n > 1 && m_stems.contains(candidate)) continue; // preferred by another image
+        if (n > 1 && m_stems.contains(candidate)) continue; // another image prefers this stem
         const fs::path path = m_state / "names" / file_name_of(candidate);
         std::string owner = content_of(path);
-        if (owner.empty()) { // under the lock: no process is between creating and filling the file
+        if (owner.empty()) { // the lock is held, so no process is between creating and filling the file
             const claims::lock alone(*m_claims);
             if (owner = content_of(path); owner.empty()) pali::write_file(path, owner = image.key);
         }
@@ -71,7 +71,7 @@ std::string result_folder::register_stem(const image_name& image) {
 
 std::string result_folder::stem_of(const image_name& image) {
     const auto same = m_same_stem.find(preferred_stem(image));
-    if (same != m_same_stem.end()) { // registered in their order, whichever is answered first
+    if (same != m_same_stem.end()) { // registers them in order, whichever is answered first
         for (const image_name& other : same->second) static_cast<void>(register_stem(other));
         m_same_stem.erase(same);
     }
@@ -146,7 +146,7 @@ void result_folder::release(const image_name& image) { m_claims->release(file_na
 std::vector<std::string> result_folder::add(const image_name& image, const pali::image& photo, const std::vector<pali::object>& objects,
                                             json answer) {
     std::vector<std::string> masks(objects.size());
-    if (!m_claims->holds(file_name_of(image.name))) return masks; // suspended for so long that another process has taken over
+    if (!m_claims->holds(file_name_of(image.name))) return masks; // this process was suspended for so long that another one has taken over
     const bool has_masks = std::any_of(objects.begin(), objects.end(), [](const pali::object& o) { return !o.mask.empty(); });
     const bool is_drawn = m_formats.drawn || !m_answers.drawing(image.key).empty();
     const std::string stem = has_masks || is_drawn ? stem_of(image) : std::string();
@@ -171,7 +171,7 @@ std::vector<std::string> result_folder::add(const image_name& image, const pali:
     line["size"] = image.mark ? image.mark->size : 0;
     line["modified"] = image.mark ? image.mark->modified : 0;
     line["hash"] = image.mark ? hash_of_file(image.path) : std::string();
-    if (mark_of(image.path) != image.mark) line["hash"] = ""; // written to since it was read
+    if (mark_of(image.path) != image.mark) line["hash"] = ""; // the file has been written since it was read
     if (!stem.empty()) add_name(line, "stem", stem);
     line["answer"] = std::move(answer);
     if (has_masks) line["rle"] = mask_runs(objects);

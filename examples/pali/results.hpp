@@ -1,4 +1,4 @@
-// Results folder. Shared by any number of processes on any number of machines; an interrupted run can be resumed.
+// The results folder. Any number of processes on any number of machines can share it, and an interrupted run can be resumed.
 #pragma once
 
 #include "answers.hpp"
@@ -34,22 +34,22 @@ struct image_name {
     std::string place;                            ///< path relative to the results folder
     std::string name;                             ///< image folder name and path inside it; independent of where the folders are
     std::size_t ordinal = 1;                      ///< number among this run's images of the same name, from 1
-    std::optional<file_mark> mark = std::nullopt; ///< of its file; nothing if unknown
+    std::optional<file_mark> mark = std::nullopt; ///< size and time of its file; std::nullopt if unknown
     // Set by result_folder::identify():
     std::string key;           ///< `name`, with a number if several images have this name
-    std::uint64_t version = 1; ///< if the content has changed, one more than that of the previous answer
+    std::uint64_t version = 1; ///< one more than that of the previous answer if the content has changed
 };
 
 /// Name of an image in the output: its path relative to the image folder if exactly one was given, otherwise the name as given.
 [[nodiscard]] std::string shown_name(const std::filesystem::path& image, const std::optional<std::filesystem::path>& folder);
 
 /**
- * OUT/.pali holds the state: the question, which all runs must share, the claims, and the answers of each process. The user-visible files
- * are derived from it: the process that answers writes masks and drawings immediately; finish() writes results.jsonl and the other formats,
- * sorted by name, from the answers of all processes.
+ * OUT/.pali holds the state: the question, which must be the same in all runs, the claims, and the answers of each process. The
+ * user-visible files are derived from the state. The process that answers an image writes its masks and drawing immediately. finish()
+ * writes results.jsonl and the other formats, sorted by name, from the answers of all processes.
  *
- * An answered image is recognized by its place, size and time; by its content if the time differs; and by its name and content if it or the
- * results folder has moved.
+ * An answered image is recognized by its place, size and time. If the time differs, it is recognized by its content. If the image or the
+ * results folder has moved, it is recognized by its name and content.
  *
  * Existing files that pali did not write are never overwritten. Throws pali::error.
  */
@@ -60,8 +60,9 @@ public:
     result_folder(std::filesystem::path folder, nlohmann::ordered_json question, const result_formats& formats,
                   const std::optional<std::filesystem::path>& images, bool overwrite);
 
-    /// Creates the folder, or joins the processes that work in it. `images` are the known inputs. Throws `invalid_argument`, before writing
-    /// anything, if files that pali did not write would be overwritten, or if images have the names of others that were answered.
+    /// Creates the folder, or joins the processes that work in it. `images` are the known inputs. Throws `invalid_argument`, before it
+    /// writes anything, if files that pali did not write would be overwritten, or if an image has the name of a different image that was
+    /// answered.
     void join(std::span<const std::filesystem::path> images);
 
     [[nodiscard]] image_name name_of(const std::filesystem::path& image) const;
@@ -72,9 +73,9 @@ public:
         held,    ///< another process works on it
         answer,  ///< claimed: this process must answer it
         draw,    ///< answered, and claimed for drawing
-        restore, ///< never returned: lost masks are written again
+        restore, ///< used internally and never returned: lost masks are written again
     };
-    /// The next step for an image. A step for this process comes with a claim, held until add(), draw(), fail() or release().
+    /// The next step for an image. If this process must do the step, it holds a claim until add(), draw(), fail() or release().
     [[nodiscard]] step take(image_name& image);
 
     /// Stores an answer; see describe() for its format. Returns the names of the mask files within the folder, one per object; "" if it has
@@ -92,8 +93,8 @@ public:
 
     /// Records that this run is part `index` of `count` of a job on `images` images, if their number is known.
     void note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> images);
-    /// Imports the answers, masks and drawings of another folder. Images are identified by their names in its results; an answer to an
-    /// older content is replaced. Returns the number of answers that were already here.
+    /// Imports the answers, masks and drawings of another folder. Images are identified by their names in the results of that folder. An
+    /// answer to an older content is replaced. Returns the number of answers that this folder already had.
     std::size_t collect(const std::filesystem::path& from);
     /// Number of answers in the folder.
     [[nodiscard]] std::size_t size() const noexcept { return m_answers.size(); }
@@ -114,8 +115,8 @@ private:
     void number_names(std::span<const std::filesystem::path> images);
     [[nodiscard]] std::vector<std::string> files_of_formats() const;
 
-    /// Looks up the answer to an image and returns whether there is one. Sets `key` and `version` to those of the answer, or of the one to
-    /// be written.
+    /// Looks up the answer to an image and returns whether there is one. Sets `key` and `version` to those of that answer, or to those of
+    /// the answer to be written.
     bool identify(image_name& image);
     bool identify_by_place(image_name& image, const answers::found& there);
     [[nodiscard]] bool is_of_another(const std::string& key, const image_name& image, bool equal) const;
@@ -143,7 +144,7 @@ private:
     result_formats m_formats;
     bool m_overwrite;
     std::optional<image_folder> m_own; ///< of this run
-    bool m_is_another = false;         ///< a different folder than in earlier runs, with the same name
+    bool m_is_another = false;         ///< whether it is a different folder than in earlier runs, with the same name
     mutable std::map<std::filesystem::path, std::string> m_place_of_folder;
     answers m_answers;
     std::optional<claims> m_claims;                             ///< set by join()
@@ -157,13 +158,13 @@ private:
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> names_in_results(const answers& all,
                                                                                 const std::optional<std::string>& folder);
 
-/// Name of the image folder that all runs gave; nothing if there were several.
+/// Name of the image folder that all runs used; std::nullopt if there were several.
 [[nodiscard]] std::optional<std::string> folder_in(const nlohmann::ordered_json& formats);
 
-/// Size and time of a file, to detect changes cheaply; nothing if unknown.
+/// Size and time of a file, to detect changes cheaply; std::nullopt if unknown.
 [[nodiscard]] std::optional<file_mark> mark_of(const std::filesystem::path& path);
 
-/// Key of the image with this number among those of one name. name_in() is the inverse: the name in a key.
+/// Key of image `number` among the images with this name. name_in() is the inverse and returns the name in a key.
 [[nodiscard]] std::string key_of(const std::string& name, std::size_t number);
 [[nodiscard]] std::string name_in(const std::string& key);
 

@@ -54,7 +54,7 @@ public:
         const std::size_t used =
             pali::layout_prompt(m_model.text(), prompt, images * pali::patch_count(m_model.config().vision)).tokens.size();
         if (used >= positions || asked.max_new_tokens <= positions - used)
-            return; // the library refuses a prompt that leaves no room for an answer
+            return; // no note, because the library refuses a prompt that leaves no room for an answer
         m_noted = true;
         print_note("--max-tokens " + std::to_string(asked.max_new_tokens) + " exceeds what the model's " + std::to_string(positions) +
                    " positions allow: the answer can have at most " + std::to_string(positions - used) + " tokens after this prompt");

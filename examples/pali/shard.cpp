@@ -15,7 +15,7 @@ std::optional<std::size_t> number_of(std::string_view text) {
     return failed == std::errc() && end == text.data() + text.size() && !text.empty() ? std::optional(value) : std::nullopt;
 }
 
-/// The number in an environment variable; nothing if it is unset. Throws wrong_use if it is not a number.
+/// The number in an environment variable; std::nullopt if it is unset. Throws wrong_use if it is not a number.
 std::optional<std::size_t> variable(const char* name) {
     const std::optional<std::string> text = environment(name);
     if (!text) return std::nullopt;
@@ -54,7 +54,7 @@ shard from_environment() {
     const std::optional<shard> array = place_in_array();
     std::optional<shard> rank = rank_in("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE");
     if (!rank) rank = rank_in("PMI_RANK", "PMI_SIZE");
-    // A SLURM batch script has SLURM_PROCID 0 although it runs once for all tasks: only steps, started by srun, have ranks.
+    // A SLURM batch script has SLURM_PROCID 0 although it runs once for all tasks. Only job steps, which srun starts, have ranks.
     if (!rank && (!array || environment("SLURM_STEP_ID"))) rank = rank_in("SLURM_PROCID", "SLURM_NTASKS");
     if (!array && !rank)
         throw wrong_use("--shard auto: no scheduler has set this process's index (SLURM_ARRAY_TASK_ID and _COUNT, SLURM_PROCID and "

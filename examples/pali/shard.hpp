@@ -1,4 +1,4 @@
-// Selects this process's part of the images if the processes share no folder.
+// Selects the part of the images that this process answers, if the processes share no results folder.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,6 @@ struct shard {
     [[nodiscard]] bool has(std::size_t place) const noexcept { return place % count == index; }
 };
 
-/// Parses "2/8", or for "auto" the scheduler's variables: rank of OpenMPI, PMI (MPICH, Intel MPI) or srun, position in a SLURM array, or
-/// both. Throws wrong_use with what was found.
+/// Parses "2/8". For "auto", reads the variables of the scheduler: the rank of OpenMPI, PMI (MPICH, Intel MPI) or srun, the position in a
+/// SLURM array, or both. Throws wrong_use, which reports what was found.
 [[nodiscard]] shard read_shard(const std::string& text);

@@ -42,7 +42,8 @@ struct task_command {
     [[nodiscard]] bool points() const noexcept { return what == task::detect || what == task::segment; }
     [[nodiscard]] pali::pointing kind() const noexcept { return what == task::segment ? pali::pointing::masks : pali::pointing::boxes; }
     [[nodiscard]] std::string full_prompt() const;
-    /// All settings that affect an answer, as far as they differ from the defaults: answers to different questions must not be mixed.
+    /// All settings that affect an answer and differ from the defaults. They are compared, because answers to different questions must not
+    /// be mixed.
     [[nodiscard]] nlohmann::ordered_json question(const model_choice& of, const any_model& model) const;
     [[nodiscard]] pali::find_options options() const;
     int run() const;
@@ -88,7 +89,7 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
     note("mask_decoder", mask_decoder, std::string());
     pali::option_list::visit(
         [&](const auto& option, const auto& value, const auto& otherwise) {
-            std::string name = option.flag + 2; // "--max-tokens" is noted as max_tokens
+            std::string name = option.flag + 2; // "--max-tokens" is stored as max_tokens
             std::replace(name.begin(), name.end(), '-', '_');
             note(name, value, otherwise);
         },
@@ -96,7 +97,7 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
     return nlohmann::ordered_json::parse(line_of(all)); // prompts that are not valid UTF-8 are compared as serialized
 }
 
-/// Writes the results so far. A failure here (the same full disk, perhaps) must not hide the error being handled.
+/// Writes the results so far. A failure here, perhaps by the same full disk, must not hide the error that is being handled.
 void finish_after_failure(result_folder& results) {
     try {
         results.finish();
@@ -198,13 +199,13 @@ int task_command::run() const {
     if (prompt.empty() && what != task::caption) {
         if (!model.folder.empty())
             throw wrong_use("--prompt is needed: " + std::string(points() ? "the labels to find, \"cat ; dog\"" : "the question"));
-        chosen.prompt = points() ? "shape" : "how many shapes are there?"; // what the embedded model knows
+        chosen.prompt = points() ? "shape" : "how many shapes are there?"; // prompts that the embedded model knows
     }
     if (!formats.formats.empty() && out.empty()) throw wrong_use("--format needs --out DIR to write to");
     const bool shows = draw && !json && can_show();
     if (draw && out.empty() && !shows) throw wrong_use("--draw needs --out DIR, or a terminal that shows images");
     const shard own = read_shard(part);
-    if (!out.empty()) static_cast<void>(claims::lease()); // reports an invalid variable before the model is loaded
+    if (!out.empty()) static_cast<void>(claims::lease()); // reports an invalid PALI_LEASE_SECONDS before the model is loaded
     static_cast<void>(chosen.full_prompt());              // reports an invalid prompt before the model is loaded
 
     std::error_code unknown;
@@ -230,7 +231,7 @@ int task_command::run() const {
     task_run run(chosen, *asked, results ? &*results : nullptr, folder, many, shows && !many);
     run.failed = names.is_incomplete();
     work_bar work(names.count());
-    std::vector<waiting> ready, held; // held: by other processes
+    std::vector<waiting> ready, held; // held: claimed by other processes
     const auto answer_ready = [&] {
         if (ready.empty()) return;
         const std::size_t count = ready.size();
@@ -283,7 +284,7 @@ int task_command::run() const {
             if (!look_at(image)) held.push_back(std::move(image));
         }
         if (!interrupted()) answer_ready();
-        while (!held.empty() && !interrupted()) { // other processes finish, or end and leave theirs to us
+        while (!held.empty() && !interrupted()) { // other processes finish their images, or end, and then this process answers them
             const std::size_t before = held.size();
             std::erase_if(held, [&](const waiting& image) { return interrupted() || look_at(image); });
             if (!interrupted()) answer_ready();
@@ -292,7 +293,7 @@ int task_command::run() const {
     };
     try {
         go_through();
-    } catch (...) { // Ctrl-C during an image, a full disk: keeps earlier results
+    } catch (...) { // keeps earlier results after Ctrl-C during an image or with a full disk
         if (results) finish_after_failure(*results);
         throw;
     }
@@ -316,7 +317,7 @@ command add_task(CLI::App& program, task what, const char* name, const char* abo
     app->add_flag("--recursive", chosen->recursive, "Include subfolders");
     chosen->reading.add_to(*app);
     if (what != task::caption) app->add_option("-p,--prompt", chosen->prompt, prompt)->type_name("TEXT");
-    if (!chosen->points()) // for a caption, --prompt is its language or a complete caption prompt
+    if (!chosen->points()) // for a caption, --prompt is a language or a complete caption prompt
         app->add_option(what == task::caption ? "-p,--prompt,--language" : "--language", chosen->language,
                         "Language of the answer: en, de, fr, ...")
             ->type_name("CODE")

@@ -1,4 +1,4 @@
-// Instantiates pali::dynamic, which reads its sizes at run time: one type per kind of weights instead of one per variant.
+// Instantiates pali::dynamic, which reads its sizes at run time: one type per weight type and not one per variant.
 #include "runner.hpp"
 
 opener find_dynamic(std::string_view weights) {
