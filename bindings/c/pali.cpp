@@ -51,7 +51,8 @@ namespace {
 thread_local std::string last_message;         // of the last failure in this thread
 thread_local const char* last_error_text = ""; // last_message, or a literal if there was no memory for it
 
-/// Stores the message for pali_last_error and returns the code. `begin` is the prefix that pali::error adds and other exceptions lack.
+/// Stores the message for pali_last_error and returns the code. `begin` is the prefix of the message, which pali::error already contains
+/// and other exceptions lack.
 pali_status fail(pali_status code, const char* begin, const char* message) noexcept {
     try {
         last_message = begin;
@@ -129,8 +130,8 @@ T& output(T* pointer, const char* name) {
 
 // ---- options
 
-/// Size of the first version of a struct; a smaller `size` is an error. No version ends with padding, so that later members do not reuse
-/// padding bytes.
+/// Size of the first version of a struct; a smaller `size` is an error. No version of a struct ends with padding, so that later members do
+/// not occupy former padding bytes.
 template <class Struct>
 constexpr std::size_t first_size = 0;
 template <>
@@ -148,7 +149,7 @@ static_assert(first_size<pali_model_options> == sizeof(pali_model_options) &&
 
 template <class Struct>
 std::size_t size_of(const Struct& given, const char* name) {
-    constexpr std::size_t most = 4096; // upper limit for all future versions; larger values are uninitialized memory
+    constexpr std::size_t most = 4096; // upper limit for all future versions; a larger value must be uninitialized memory
     if (given.size < first_size<Struct> || given.size > most)
         refuse({name, "->size is ", given.size, "; set it to sizeof(", name, "), ", sizeof(Struct), " in pali ", pali::version});
     return given.size;
@@ -230,7 +231,7 @@ any_model open(const std::filesystem::path& folder, std::string_view weights, co
     return open_as<pali::bf16>(folder, load);
 }
 
-/// Runs a question once the model is free. Refuses a callback that uses the model it is called by, which would deadlock.
+/// Runs a question when the model is free. Refuses calls from a callback of the same model, which would deadlock.
 template <class Question>
 auto ask(pali_model& model, Question&& question) {
     if (model.at_work == std::this_thread::get_id()) refuse("a callback must not use the model that called it");

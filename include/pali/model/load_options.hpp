@@ -19,8 +19,7 @@ struct load_options {
                               ///< untested on Windows)
     pali::residency residency = residency::mapped; ///< where the weights are read from
     kv_type kv_cache = kv_type::f32;               ///< element type of the KV cache
-    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; if empty, searched for in the checkpoint folder on first
-                                                   ///< use
+    std::filesystem::path mask_decoder{};          ///< vae-oid.npz for segment; if empty, the first use looks in the checkpoint folder
     progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
     bool strict = false;                           ///< treats unused tensors, and an index that differs from its shards, as errors
     /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one for unused tensors and one for
