@@ -1,4 +1,4 @@
-// Cache sizes: as detected and as used.
+// Cache sizes, as detected and as used by the kernels.
 #include <pali/arch/cpu_caches.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(what_is_found_agrees_with_the_kernel) {
         if (read(folder + "level") == "2") listed.second = bytes;
     }
     const pali::cache_sizes found = pali::caches_of_a_core();
-    if (listed.first != 0 && found.first != 0) BOOST_TEST(found.first == listed.first); // a container may hide either
+    if (listed.first != 0 && found.first != 0) BOOST_TEST(found.first == listed.first); // a container may hide either source
     if (listed.second != 0 && found.second != 0) BOOST_TEST(found.second == listed.second);
 }
 #endif

@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(detection_agrees_with_the_kernel) {
     BOOST_TEST(pali::arch::detected().avx_vnni == has("avx_vnni"));
     BOOST_TEST(pali::arch::detected().avx512_vnni == (has("avx512_vnni") && has("avx512vl")));
     BOOST_TEST((!pali::arch::detected().avx512_bf16 || has("avx512_bf16"))); // only AMD's avx512_bf16 is used, not Intel's
-    BOOST_TEST((!pali::arch::detected().amx_bf16 || has("amx_bf16")));       // the kernel may deny permission
+    BOOST_TEST((!pali::arch::detected().amx_bf16 || has("amx_bf16")));       // the operating system may deny permission
 }
 #endif
 

@@ -1,7 +1,6 @@
-// Makes each allocation in libpali fail in turn. The call must return PALI_OUT_OF_MEMORY, and the model must stay usable.
-// usage: capi_failing_allocations SHAPES IMAGE
-// Allocations in third-party code that does not survive a failure are excluded: sentencepiece leaves a partial text, and nlohmann::json,
-// used when a model is opened, allocates in a destructor.
+// Makes each allocation in libpali fail in turn. The call must return PALI_OUT_OF_MEMORY, and the model must stay usable. usage:
+// capi_failing_allocations SHAPES IMAGE Excludes allocations in third-party code that does not survive a failure: sentencepiece leaves a
+// partial text, and nlohmann::json, which is used to open a model, allocates in a destructor.
 #include <pali/pali.h>
 
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-// Exceptions thrown by a C++ program's callbacks come back from pali.h as a code and a message, and the model stays usable.
-// usage: capi_throwing_callbacks SHAPES IMAGE
+// Exceptions that the callbacks of a C++ program throw are returned by pali.h as a code and a message, and the model stays usable. usage:
+// capi_throwing_callbacks SHAPES IMAGE
 #include <pali/pali.h>
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// config.json and its companion files against transformers' interpretation, and what is rejected.
+// Compares the reading of config.json and its companion files with transformers, and tests which files are rejected.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -216,7 +216,7 @@ BOOST_DATA_TEST_CASE(is_what_transformers_understands, boost::unit_test::data::m
     BOOST_TEST(got.dtype == want.at("dtype").get<std::string>());
 
     const pali::preprocessing& p = got.image;
-    if (!want.contains("image")) { // transformers asks for the file; the model's own sides stand in
+    if (!want.contains("image")) { // transformers needs the file; pali uses the image size of the model
         BOOST_TEST(p.width == s.vision.image_size);
         BOOST_TEST(p.height == s.vision.image_size);
         return;
@@ -254,10 +254,10 @@ BOOST_DATA_TEST_CASE(says_why_it_refuses, boost::unit_test::data::make(refusals)
             BOOST_TEST((std::string(e.what()).find(word) != std::string::npos));
         }
         BOOST_TEST_INFO(e.what());
-        BOOST_TEST((std::string(e.what()).find("problems") == std::string::npos)); // one change, one problem
+        BOOST_TEST((std::string(e.what()).find("problems") == std::string::npos)); // one change must cause a single problem
         const std::string file = one.pointer.substr(1, one.pointer.find(".json") + 4);
         BOOST_TEST((std::string(e.what()).find(".json") ==
-                    std::string(e.what()).find(file) + file.size() - 5)); // the file that holds it is the first that is named
+                    std::string(e.what()).find(file) + file.size() - 5)); // the message begins with the changed file
     }
 }
 
@@ -315,7 +315,7 @@ BOOST_AUTO_TEST_CASE(an_integer_is_a_number_too) {
     BOOST_TEST(read(all).sizes.query_pre_attn_scalar == 144.5f);
 }
 
-// Valid in transformers' configuration class, although its Gemma 2 cannot be built from it: no window.
+// Means no window. Valid in transformers' configuration class, although its Gemma 2 cannot be built from it.
 BOOST_AUTO_TEST_CASE(a_window_of_null_is_none) {
     json all = files();
     all["config.json"]["text_config"]["sliding_window"] = nullptr;
@@ -329,7 +329,7 @@ BOOST_AUTO_TEST_CASE(rope_nested_by_layer_type) {
     BOOST_TEST(read(all).sizes.rope_theta == 500.0f);
 }
 
-// Keys that transformers treats as absent if null, and values that Python accepts as others (numbers as booleans).
+// Keys that transformers treats as absent if they are null, and numbers that Python accepts as booleans.
 BOOST_AUTO_TEST_CASE(null_is_a_default_and_numbers_are_flags) {
     json some = files();
     some["preprocessor_config.json"] =

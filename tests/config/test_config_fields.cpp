@@ -1,5 +1,5 @@
-// The lists of fields against the structs that have them, and config.json as it is written. The structured bindings name every member, so
-// this file does not compile when a struct gets a member that it does not name.
+// Checks the lists of fields against the structs, and the config.json that is written. The structured bindings name every member, so this
+// file does not compile if a struct gets a new member.
 #include <pali/config/config_fields.hpp>
 #include <pali/config/config_json.hpp>
 #include <pali/config/differences.hpp>
@@ -26,7 +26,7 @@ using pali::dynamic;
 using pali::errc;
 using addresses = std::set<const void*>;
 
-/// Files of checkpoints by name: every released one, and every case of transformers' reading that is not refused.
+/// Files of checkpoints by name: all released checkpoints, and all cases of cases.json that are not rejected.
 const json& checkpoints() {
     static const json all = [] {
         json found = json::parse(std::ifstream(pali::test::data_path("configs/released.json")));
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(every_member_is_listed) {
     pali::config_fields::visit_decoder(list, sizes);
     BOOST_TEST((listed == addresses{&vocab, &hidden, &layers, &intermediate, &heads, &kv_heads, &head_dim, &scalar, &attention_softcap,
                                     &final_softcap, &rope_theta, &norm_eps, &post_norms}));
-    BOOST_TEST((&vision == &sizes.vision && &windows == &sizes.windows)); // the other list, and a function of the layer
+    BOOST_TEST((&vision == &sizes.vision && &windows == &sizes.windows)); // its own list; a function of the layer
 
     listed.clear();
     const pali::dynamic_vision tower;
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(every_member_is_listed) {
     BOOST_TEST((listed == addresses{&image_size, &patch_size, &width, &blocks, &mlp, &of_heads, &eps}));
 }
 
-// What is written is read as the same configuration, whatever form the file had that it was read from.
+// A written file is read as the same configuration, whatever the form of the original file.
 BOOST_DATA_TEST_CASE(what_is_written_is_read_again, boost::unit_test::data::make(names()), name) {
     const json& files = checkpoints().at(name);
     const pali::checkpoint_config config = read(files);

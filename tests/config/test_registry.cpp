@@ -48,7 +48,7 @@ auto mismatch(std::vector<std::string> words, std::size_t fields) {
             BOOST_TEST((what.find(word) != std::string::npos));
         }
         BOOST_TEST_INFO(what);
-        BOOST_TEST(static_cast<std::size_t>(std::count(what.begin(), what.end(), '\n')) == fields + 1); // one line each, and the hint
+        BOOST_TEST(static_cast<std::size_t>(std::count(what.begin(), what.end(), '\n')) == fields + 1); // one line per field, and the hint
         return true;
     };
 }
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(the_embedded_model_is_shapes) {
                  11));
 }
 
-// A checkpoint of one generation and code of the other gave garbage without an error (hkproj/pytorch-paligemma #6).
+// In another port, a checkpoint of one generation gave garbage with the code of the other, without an error (hkproj/pytorch-paligemma #6).
 BOOST_AUTO_TEST_CASE(paligemma_1_code_refuses_paligemma_2_weights) {
     const pali::checkpoint_config config = read(released().at("paligemma2-3b-224"));
     BOOST_CHECK_EXCEPTION(

@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
     BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
     bool thrown = false;
     try {
-        const pali::thread_pool pool(1000); // each needs a stack of 8 MB
+        const pali::thread_pool pool(1000); // each thread needs a stack of 8 MB
     } catch (const pali::error& e) {
         thrown = e.code() == pali::errc::too_few_threads && std::string(e.what()).find("of 1000 threads") != std::string::npos &&
                  std::string(e.what()).find("ulimit") != std::string::npos;
@@ -153,8 +153,8 @@ BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {
             BOOST_TEST_REQUIRE(ran_by[i] < threads);
             if (i != 0) pieces += ran_by[i] != ran_by[i - 1];
         }
-        // A thread takes 1 / (2 · threads) of the remaining work, so the remainder falls by a factor e per 2 · threads takes; at the end,
-        // one by one.
+        // A thread takes 1 / (2 · threads) of the remaining tasks at a time. So the remainder falls by a factor of e per 2 · threads takes.
+        // At the end, tasks are taken one by one.
         const double shares = 2. * static_cast<double>(threads);
         BOOST_TEST(static_cast<double>(pieces) < shares * (std::log(static_cast<double>(count)) + 2));
     }
@@ -258,7 +258,7 @@ BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
-    // Storing one does not compile: it would refer to destroyed temporaries.
+    // Storing an error_text must not compile, because it would refer to destroyed temporaries.
     static_assert(!std::is_copy_constructible_v<pali::error_text> && !std::is_move_constructible_v<pali::error_text>);
     static_assert(!std::is_copy_assignable_v<pali::error_text> && !std::is_move_assignable_v<pali::error_text>);
     static_assert(!std::is_constructible_v<pali::error, pali::errc, pali::error_text&>);

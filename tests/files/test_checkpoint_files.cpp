@@ -99,9 +99,9 @@ BOOST_AUTO_TEST_CASE(the_whole_file_wins_over_an_index) { // as in transformers
 
 BOOST_AUTO_TEST_CASE(differences_of_index_and_shards_are_told_and_nothing_is_lost) {
     sharded some;
-    some.weight_map["b"] = "two.safetensors"; // is in shard one
-    some.weight_map.erase("c");               // is not in the index
-    some.weight_map["e"] = "one.safetensors"; // is in no shard
+    some.weight_map["b"] = "two.safetensors"; // but it is in the first shard
+    some.weight_map.erase("c");               // but it is in a shard
+    some.weight_map["e"] = "one.safetensors"; // but it is in no shard
     const pali::checkpoint_files files = some.open();
     const std::string told = files.differences().joined("\n");
     BOOST_TEST(files.differences().size() == 3u);

@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(links_are_followed) { // the Hugging Face cache consists of
     };
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "broken"}, pali::error, says("broken: no such file"));
     std::filesystem::create_symlink(
-        "circle", folder.path() / "circle"); // exists, but cannot be resolved; the same error as for a folder without search permission
+        "circle", folder.path() / "circle"); // exists but cannot be resolved; gives the same error as a folder without search permission
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle"}, pali::error, says("circle: cannot be reached: "));
     BOOST_CHECK_EXCEPTION(pali::mapped_file{folder.path() / "circle" / "below"}, pali::error, says("below: cannot be reached: "));
 }

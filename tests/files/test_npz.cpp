@@ -1,4 +1,5 @@
-// One .npz archive: what is read, and that malformed archives are rejected. Archives are built field by field; two were written by numpy.
+// Reading one .npz archive: the contents, and the rejection of malformed archives. Archives are built field by field; two were written by
+// numpy.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -55,7 +56,7 @@ std::string deflated(const std::string& text) {
     return out;
 }
 
-/// A member. Fields that are set override the true value for the contents.
+/// A member. A field that is set replaces the value that matches the contents.
 struct member {
     std::string name = "a.npy", contents = good;
     bool deflate = false, zip64 = false; // zip64: sizes and offset of the directory are in its extra field
@@ -294,7 +295,7 @@ BOOST_AUTO_TEST_CASE(what_the_formats_allow_is_read) {
     must_hold(archive({{.deflate = true, .local_extra = "", .flags = 8}}), {2, 2});
     must_hold(archive({{}}, {.comment = "PK\x05\x06 a comment"}), {2, 2});
     must_hold(archive({{}}, {.comment = std::string(65535, 'c')}), {2, 2});
-    must_hold(archive({{}}, {.before = "padding"}), {2, 2}); // with offsets that include it
+    must_hold(archive({{}}, {.before = "padding"}), {2, 2}); // offsets include the padding
     must_hold(archive({{}}, {.between = "padding"}), {2, 2});
     for (const char version : {'\1', '\2', '\3'}) must_hold(raw(npy(dictionary("'<f4'", "False", "(2, 2)"), sixteen, version)), {2, 2});
     must_hold(array("{\"shape\":(4,),\"fortran_order\":False,\"descr\":\"<f4\"}"), {4});
@@ -307,7 +308,7 @@ BOOST_AUTO_TEST_CASE(what_the_formats_allow_is_read) {
     BOOST_TEST(pali::npz_file(folder.write("empty.npz", archive({}))).tensors().empty()); // numpy.savez without arrays
 }
 
-// Every truncation and every changed byte of a small valid file: it is read within bounds, or rejected.
+// With any truncation and with any byte changed, a small valid file is read within bounds or rejected.
 BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const pali::test::temporary_folder folder;
     const std::string whole = archive({{}, {.name = "b.npy", .deflate = true, .zip64 = true}}, {.zip64 = true});
@@ -321,7 +322,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
                 BOOST_REQUIRE(t.count() * pali::bits_of(t.type) == t.bytes.size() * 8);
                 unsigned sum = 0;
                 for (const std::byte b : t.bytes) sum += std::to_integer<unsigned>(b);
-                BOOST_REQUIRE(sum == 16u * 0x3f); // the checksum guarantees the original contents
+                BOOST_REQUIRE(sum == 16u * 0x3f); // the checksum guarantees that the contents are unchanged
             }
         } catch (const pali::error& e) {
             BOOST_REQUIRE((e.code() == errc::malformed_file || e.code() == errc::unsupported_format));
@@ -336,7 +337,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
             changed[i] = static_cast<char>(changed[i] ^ change);
             attempt(changed);
         }
-    BOOST_TEST(read > 100u); // changes in dates, versions, attributes
+    BOOST_TEST(read > 100u); // changes in dates, versions and attributes are valid
     BOOST_TEST(refused > 2000u);
 }
 

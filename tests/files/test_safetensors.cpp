@@ -1,4 +1,4 @@
-// One safetensors file: what is read, and that malformed files are rejected.
+// Reading one safetensors file: the contents, and the rejection of malformed files.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -171,7 +171,7 @@ BOOST_DATA_TEST_CASE(malformed_files_are_refused_with_the_reason, boost::unit_te
     }
 }
 
-// Every truncation and every changed byte of a small valid file: it is read within bounds, or rejected.
+// With any truncation and with any byte changed, a small valid file is read within bounds or rejected.
 BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const pali::test::temporary_folder folder;
     const std::string whole =
@@ -200,7 +200,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
             changed[i] = c;
             attempt(changed);
         }
-    BOOST_TEST(read > 100u); // changes in data and names
+    BOOST_TEST(read > 100u); // changes in data and names are valid
     BOOST_TEST(refused > 1000u);
 }
 

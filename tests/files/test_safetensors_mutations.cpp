@@ -1,4 +1,5 @@
-// 650 damaged and unusual files against the reference reader, and the time to read a header with many tensors.
+// Compares the reading of 650 damaged and unusual files with the reference reader, and measures the time to read a header with many
+// tensors.
 #include <boost/test/unit_test.hpp>
 
 #include <pali/core/error.hpp>
@@ -65,7 +66,7 @@ BOOST_AUTO_TEST_CASE(files_are_read_and_refused_as_the_reference_does) {
         }
 }
 
-// A parser that compares each name with all earlier ones takes half a minute.
+// A parser that compares each name with all earlier names takes half a minute.
 BOOST_AUTO_TEST_CASE(a_header_with_40000_tensors_is_read_at_once) {
     std::string header = "{";
     for (int i = 0; i < 40000; ++i)
@@ -84,7 +85,7 @@ BOOST_AUTO_TEST_CASE(a_header_with_40000_tensors_is_read_at_once) {
         fastest = std::min(fastest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     BOOST_TEST_MESSAGE(fastest << " s");
-    BOOST_TEST(fastest < 3); // typically a tenth; the machine may be busy or the build not optimized
+    BOOST_TEST(fastest < 3); // typically a tenth of that; the machine may be busy or the build not optimized
 }
 
 BOOST_AUTO_TEST_SUITE_END()

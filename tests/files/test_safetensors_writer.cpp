@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(pieces_in_any_order_are_the_whole) {
     std::map<std::string, pali::safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : read.tensors()) entries[name] = {tensor.type, tensor.shape};
     pali::safetensors_writer out(path, entries, read.metadata());
-    for (bool more = true; more;) { // three bytes of each tensor in turn, from the last to the first
+    for (bool more = true; more;) { // appends three bytes to each tensor in turn, from the last to the first
         more = false;
         for (auto one = read.tensors().rbegin(); one != read.tensors().rend(); ++one) {
             const auto& [name, tensor] = *one;

@@ -33,7 +33,7 @@ void check(std::string_view answer, const pali::spoken_objects& read) {
         before = o.bytes.end;
         labels += o.label.size();
     }
-    // Size bound: a byte becomes at most three; an object needs 36 bytes and an attempt one.
+    // Bounds: one byte becomes at most three; an object needs 36 bytes, and a skipped object at least one.
     require(pali::is_utf8(read.text) && labels + read.text.size() <= 3 * answer.size());
     require(read.objects.size() * 36 + read.skipped <= answer.size());
 }
@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view answer(reinterpret_cast<const char*>(data), size);
     const pali::spoken_objects whole = pali::read_objects(answer);
     check(answer, whole);
-    // Truncated at a position derived from the answer: the boxes found are a prefix of those of the whole answer.
+    // Truncates the answer at a position derived from it. The boxes found are a prefix of those of the whole answer.
     const std::string_view part = answer.substr(0, size == 0 ? 0 : (data[0] * std::size_t{257} + data[size - 1]) % size);
     const pali::spoken_objects first = pali::read_objects(part);
     check(part, first);

@@ -42,7 +42,7 @@ struct outcome {
     std::size_t rounds = 0;
 };
 
-/// A decoding loop like that of a model: sequences are reordered to the beams that the search returns.
+/// A decoding loop like that of a model. Reorders the sequences to the beams that the search returns.
 outcome run(const toy& model, const nlohmann::json& c, std::size_t first_rows) {
     const auto prompt = c["prompt"].get<std::vector<token>>();
     const auto eos = c["eos"].get<std::vector<token>>();
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(equals_generate_of_transformers) {
             BOOST_REQUIRE_EQUAL(found.size(), want.size());
             for (std::size_t b = 0; b < found.size(); ++b) {
                 BOOST_TEST(found[b].tokens == want[b]["tokens"].get<std::vector<token>>(), "answer " << b << " of " << c.dump());
-                // Sums of up to 24 log-probabilities in float32; log_softmax differs by one rounding between the two.
+                // Sums of up to 24 log-probabilities in float32. log_softmax differs by one rounding from that of transformers.
                 const double score = want[b]["score"];
                 BOOST_TEST(std::abs(static_cast<double>(found[b].score) - score) <= 2e-6 * (1 + std::abs(score)),
                            "score " << found[b].score << " of " << b << " of " << c.dump());

@@ -1,5 +1,5 @@
-// The list of options against the structs that have them. The structured bindings name every member, so this file does not compile when a
-// struct gets a member that it does not name.
+// Checks the list of options against the structs. The structured bindings name every member, so this file does not compile if a struct gets
+// a new member.
 #include <pali/generate/generate_options.hpp>
 #include <pali/pali.h>
 
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(values_beyond_a_limit_are_refused_by_name) {
             }
         },
         options);
-    BOOST_TEST(refused == 6 * 3 + 2 + 2 + 1 + 2); // of numbers; of above_least; max_new_tokens; min_new_tokens; num_beams
+    BOOST_TEST(refused == 6 * 3 + 2 + 2 + 1 + 2); // numbers; above_least; max_new_tokens; min_new_tokens; num_beams
     BOOST_TEST(refusal({.max_new_tokens = 3, .min_new_tokens = 4}).find("min_new_tokens is 4; max_new_tokens, 3, at most is allowed") !=
                std::string::npos);
     BOOST_TEST(refusal({.sampling = {.temperature = 1}, .num_beams = 2}).find("num_beams is 2 with a temperature") != std::string::npos);

@@ -1,4 +1,4 @@
-// Shared code of the image tests: the manifest of tests/golden/images.py, the source pattern of its resizes, digests.
+// Shared code of the image tests: the manifest of tests/golden/images.py, the pattern that it resizes, and digests.
 #pragma once
 
 #include "../support/data.hpp"

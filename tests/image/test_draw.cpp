@@ -1,4 +1,4 @@
-// Drawing marks: shapes, positions, colors, and that all other pixels are unchanged.
+// Drawing marks: shapes, positions and colors. All other pixels must be unchanged.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -52,11 +52,11 @@ pali::image grey(std::size_t width, std::size_t height, std::uint8_t level = 128
     return made;
 }
 
-/// Pixels covered by the label plate of the last mark: those that differ when only its label is missing.
+/// Pixels covered by the label plate of the last mark, that is, the pixels that change if only its label is missing.
 difference plate_of_last(const image& image, std::vector<mark> marks, const pali::draw_options& options = {}) {
     const pali::image with = pali::draw(image, marks, options);
     marks.back().score = -1;
-    // A blank label instead of none: the color depends on the label.
+    // The label is blank and not empty, because the color depends on the label.
     marks.back().label = " ";
     return difference_of(with, pali::draw(image, marks, options));
 }
@@ -79,7 +79,7 @@ std::string utf8(char32_t c) {
     return {static_cast<char>(0xe0 | c >> 12), part(6, 0x80), part(0, 0x80)};
 }
 
-/// CIELAB as perceived with a color vision deficiency. Sources: sRGB by IEC 61966-2-1, CIELAB by CIE 15; matrices for linear RGB by
+/// CIELAB colors as perceived with a color vision deficiency. Sources: sRGB by IEC 61966-2-1, CIELAB by CIE 15; matrices for linear RGB by
 /// Machado, Oliveira and Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency (2009), severity 1.
 using matrix = std::array<std::array<double, 3>, 3>;
 constexpr matrix all_cones{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
@@ -115,7 +115,7 @@ double least_distance(std::size_t count, const matrix& eyes) {
 
 } // namespace
 
-BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // 2.3 is the just noticeable difference
+BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // a difference of 2.3 is just noticeable
     for (const matrix& eyes : {all_cones, no_red, no_green}) {
         BOOST_TEST(least_distance(7, eyes) >= 15);
         BOOST_TEST(least_distance(pali::palette_size, eyes) >= 8);
@@ -296,7 +296,7 @@ BOOST_AUTO_TEST_CASE(labels_keep_off_each_other) {
         plates.push_back(plate);
     }
     for (int i = 0; i < 300; ++i) marks.push_back({.label = "more than there is room for", .where = {100, 100, 300, 300}});
-    BOOST_TEST(plate_of_last(image, marks).count > 300); // otherwise it is drawn over others
+    BOOST_TEST(plate_of_last(image, marks).count > 300); // fewer pixels would mean that the plate is drawn over others
 }
 
 BOOST_AUTO_TEST_CASE(small_things_lie_over_large_ones) {
@@ -476,11 +476,11 @@ BOOST_AUTO_TEST_CASE(a_font_of_ones_own) {
     BOOST_TEST(error_with_font(path, std::string(1000, '\xff')) == malformed);
     for (std::size_t size = 0; size + 4 < font.size(); size += 97)
         BOOST_TEST_REQUIRE(error_with_font(path, font.substr(0, size)) == malformed);
-    // A damaged font is rejected, or some glyphs look wrong. It must not crash.
+    // A damaged font is rejected, or some glyphs look wrong. Drawing must not crash.
     std::mt19937 random(7);
     for (int i = 0; i < 400; ++i) {
         std::string damaged = font;
-        const std::size_t most = i % 2 == 0 ? 400 : damaged.size(); // the table directory and the first tables, or anywhere
+        const std::size_t most = i % 2 == 0 ? 400 : damaged.size(); // in the table directory and the first tables, or anywhere
         for (unsigned k = 1 + random() % 8; k > 0; --k) damaged[random() % most] = static_cast<char>(random());
         const int got = error_with_font(path, damaged);
         BOOST_TEST_REQUIRE((got == 0 || got == malformed));

@@ -1,4 +1,4 @@
-// Reading images: pixels equal to Pillow's convert("RGB"); arbitrary bytes cause nothing worse than a pali::error.
+// Reading images: pixels equal those of Pillow's convert("RGB"), and arbitrary bytes cause at worst a pali::error.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -26,8 +26,8 @@ namespace {
 
 std::span<const std::byte> bytes_of(const std::vector<char>& data) { return std::as_bytes(std::span(data)); }
 
-// Whether this build must decode the file exactly as Pillow: always with all libraries. stb, which replaces a missing libjpeg or libpng,
-// decodes JPEG and 16-bit gray differently.
+// Whether this build must decode the file exactly as Pillow does. With all libraries, it must. stb, which replaces a missing libjpeg or
+// libpng, decodes JPEG and 16-bit gray differently.
 bool equals_pillow(const std::string& file) {
     if (file.ends_with(".jpg") || file.ends_with(".mpo")) return PALI_WITH_JPEG;
     if (file.ends_with(".png")) return PALI_WITH_PNG;
@@ -75,7 +75,8 @@ BOOST_DATA_TEST_CASE(pixels_equal_pillows, bdata::make(cases_of("files")), golde
     BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
 }
 
-// Truncated at every 97th byte and at each of the last bytes: an error if Pillow raises one, the complete image if Pillow returns it.
+// Truncates the file at every 97th byte and at each of the last bytes. The result is an error if Pillow raises one, and the complete image
+// if Pillow returns it.
 BOOST_DATA_TEST_CASE(a_file_cut_short_is_an_error, bdata::make(cases_of("files")), golden) {
     const nlohmann::json& g = golden.value;
     const std::string file = g["file"];
@@ -109,7 +110,7 @@ BOOST_DATA_TEST_CASE(damaged_files_are_survived, bdata::make(cases_of("files")),
     const auto data = read_bytes(data_path("images/" + g["file"].get<std::string>()));
     std::mt19937 random(1);
     pali::read_options options;
-    options.max_side = 2000; // sizes are damaged too; limits the run time
+    options.max_side = 2000; // limits the run time, because sizes are damaged as well
     options.max_pixels = 100000;
     for (int round = 0; round < 60; ++round) {
         std::vector<char> damaged = data;
@@ -246,7 +247,7 @@ BOOST_AUTO_TEST_CASE(malformed_pnm_is_refused) {
                              "P6 x 1 255\nabc", "P3 1 1 255\n1 2\n", "P3 1 1 255\n1 2 256\n", "P1 2 1\n1 2\n",
                              "P2 1 1 99999999999999999999\n1\n", "P6 1 1 # comment without an end"})
         BOOST_TEST(decode_error(text(data)) == number(errc::malformed_image), data);
-    BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // no white space at the end is valid
+    BOOST_TEST(decode_error(text("P3 1 1 255\n1 2 3")) == 0); // valid without white space at the end
 }
 
 // The error names the image format if this build, or pali, cannot read it, whatever the file extension.

@@ -1,4 +1,4 @@
-// Images for terminals: the output is decoded by independent decoders; detection of what a terminal supports.
+// Images for terminals: their output, decoded by independent decoders, and the detection of what a terminal supports.
 #include "goldens.hpp"
 
 #include "../support/base64.hpp"
@@ -249,7 +249,7 @@ BOOST_AUTO_TEST_CASE(sixel_is_near_with_more_colours) {
     double sum = 0, worst = 0, all = 0;
     for (std::size_t i = 0; i < image.pixels.size(); ++i) sum += std::abs(read.image.pixels[i] - image.pixels[i]);
     BOOST_TEST(sum / static_cast<double>(image.pixels.size()) < 12); // 256 colors for a gradient in two directions: 16 steps each
-    for (std::size_t top = 0; top + 12 <= 180; top += 12)            // averages over areas are closer
+    for (std::size_t top = 0; top + 12 <= 180; top += 12)            // the averages of areas are closer
         for (std::size_t left = 0; left + 16 <= 256; left += 16)
             for (std::size_t c = 0; c < 3; ++c) {
                 double off = 0;
@@ -273,7 +273,7 @@ BOOST_AUTO_TEST_CASE(half_blocks_are_two_pixels_a_character) {
         pali::image read = decode_half_blocks(text, missing);
         for (std::size_t at = text.find(half_block); at != text.npos; at = text.find(half_block, at + 1)) ++cells;
         BOOST_TEST(cells == width * ((height + 1) / 2));
-        BOOST_TEST(missing == (height % 2 == 0 ? 0 : width)); // shows the terminal background
+        BOOST_TEST(missing == (height % 2 == 0 ? 0 : width)); // these pixels show the background of the terminal
         read.height = height;
         read.pixels.resize(width * height * 3);
         BOOST_TEST((read == image));
@@ -314,7 +314,7 @@ BOOST_AUTO_TEST_CASE(images_fit_and_keep_their_shape) {
                 BOOST_TEST(read.height <= (blocks ? size.rows * 2 : size.rows * size.cell_height));
                 BOOST_TEST((read.width <= width && read.height <= height + 1));
                 if (kind == terminal_graphics::kitty) BOOST_TEST(static_cast<std::size_t>(decode_kitty(text).columns) <= size.columns);
-                // Within half a pixel in either direction.
+                // The aspect ratio is exact to half a pixel in each direction.
                 const double stretch = blocks ? static_cast<double>(size.cell_height) / 2 / static_cast<double>(size.cell_width) : 1;
                 const double w = static_cast<double>(read.width), h = static_cast<double>(read.height) * stretch;
                 const double want = static_cast<double>(width) / static_cast<double>(height);

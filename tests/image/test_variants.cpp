@@ -1,4 +1,4 @@
-// Variants of the image formats: the files of tests/golden/image_variants.py against Pillow and pillow_heif.
+// Variants of the image formats: compares the files of tests/golden/image_variants.py with Pillow and pillow_heif.
 #include "goldens.hpp"
 
 #include "../support/base64.hpp"
@@ -97,7 +97,7 @@ BOOST_DATA_TEST_CASE(variants_equal_the_reference, bdata::make(variants()), one)
         BOOST_TEST(sha256(pali::decode_image(data, {.keep_exif_orientation = true})) == g["stored"].get<std::string>());
 }
 
-// HEIC and AVIF are rotated by their container, TIFF by its tag. The option applies only to EXIF.
+// HEIC and AVIF are rotated as their container says, TIFF as its tag says. The option applies only to EXIF.
 BOOST_DATA_TEST_CASE(keeping_the_exif_orientation_leaves_other_turns, bdata::make(variants()), one) {
     const std::string name = one.name();
     if (!is_read(name) || one.value.contains("error") || name.find("orientation") == std::string::npos) return;
@@ -105,13 +105,13 @@ BOOST_DATA_TEST_CASE(keeping_the_exif_orientation_leaves_other_turns, bdata::mak
     BOOST_TEST((pali::decode_image(data) == pali::decode_image(data, {.keep_exif_orientation = true})));
 }
 
-// The same bytes give the same image: no uninitialized memory is shown.
+// The same bytes give the same image, so no uninitialized memory is shown.
 BOOST_DATA_TEST_CASE(variants_do_not_depend_on_memory, bdata::make(variants()), one) {
     if (!has_library(one.name()) || one.value.contains("error")) return;
     const std::vector<std::byte> data = one.bytes();
     const pali::image first = pali::decode_image(data);
     const std::vector<std::vector<std::uint8_t>> filled(
-        8, std::vector<std::uint8_t>(first.pixels.size() * 2 + 256, 0xa5)); // changes the contents of the memory that is allocated next
+        8, std::vector<std::uint8_t>(first.pixels.size() * 2 + 256, 0xa5)); // changes the contents of the memory for the next allocation
     const auto used = filled;
     BOOST_TEST((pali::decode_image(data) == first));
 }
@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(a_wide_gif_is_refused_at_once) {
         const std::vector<std::byte> data = one.bytes();
         std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
         std::string message;
-        double seconds = 1; // the best of several: the machine may be busy
+        double seconds = 1; // the best of several runs, because the machine may be busy
         for (int i = 0; i < 5; ++i) {
             const auto before = std::chrono::steady_clock::now();
             message = message_of([&] { (void)pali::read_image(path); });

@@ -1,4 +1,4 @@
-// Writing images: what was written reads back.
+// Writing images: reading a written file gives the image back.
 #include "goldens.hpp"
 
 #include "../support/temporary_folder.hpp"
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(jpeg_is_close_and_closer_with_quality) {
         for (std::size_t i = 0; i < read.pixels.size(); ++i) worst = std::max(worst, std::abs(int{read.pixels[i]} - int{image.pixels[i]}));
         return worst;
     };
-    BOOST_TEST(distance(100) <= 6); // two color conversions, and chroma at half resolution, on a gradient of 2 per pixel
+    BOOST_TEST(distance(100) <= 6); // caused by two color conversions and by chroma at half resolution, on a gradient of 2 per pixel
     BOOST_TEST(distance(90) <= 16);
     BOOST_TEST(distance(5) > distance(100));
     BOOST_TEST(pali::encode_jpeg(image, 20).size() < pali::encode_jpeg(image, 95).size());
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(a_large_jpeg_is_written_in_pieces) {
     BOOST_TEST_REQUIRE((read.width == 700 && read.height == 500));
     double distance = 0;
     for (std::size_t i = 0; i < read.pixels.size(); ++i) distance += std::abs(int{read.pixels[i]} - int{noise.pixels[i]});
-    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // two unrelated noise images: 85; chroma has half the resolution
+    BOOST_TEST(distance / static_cast<double>(read.pixels.size()) < 64); // unrelated noise: 85; chroma has half the resolution
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_written_says_so) {

@@ -16,7 +16,7 @@
 
 namespace pali::test {
 
-/// Tile registers after the pseudocode in Intel's Software Developer's Manual, volume 2. Operations that would raise #UD or #GP are
+/// Tile registers that follow the pseudocode in Intel's Software Developer's Manual, volume 2. Operations that would raise #UD or #GP are
 /// counted.
 class emulated_tiles {
 public:

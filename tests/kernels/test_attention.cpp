@@ -1,4 +1,4 @@
-// Blocked attention against the reference, for every instruction set, grouping, range and odd size.
+// Compares blocked attention with the reference, for every instruction set, grouping and key range, and for odd sizes.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
@@ -137,11 +137,11 @@ void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
     double worst = 0;
     for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got[i] - want[i]));
     BOOST_TEST(worst < 1. / 512 + 1e-5);
-    BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // proves that weights were rounded; that of a single key is exact
+    BOOST_TEST((worst > 0 || s.tokens == 1 || s.window == 1)); // proves that weights were rounded; the weight of a single key is exact
 }
 
-/// y · decay + p · v in integers, for which every sum is exact: each output uses its own elements and no others. The values after the
-/// last row of v would spoil every sum.
+/// Computes y · decay + p · v in integers, for which every sum is exact. So each output must use exactly its own elements. The values after
+/// the last row of v would spoil every sum.
 template <class Tiles>
 void adds_whole_numbers_exactly() {
     using kernel = kernels::rows_tiles<Tiles>;
@@ -232,8 +232,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(the_mask_is_the_one_of_the_papers) {
-    // Rows attend to columns; the masks drawn in kernels/attention/prefix_mask.hpp, that of figure 2 of the PaliGemma paper, and a window
-    // that cuts into the prefix.
+    // Rows attend to columns. Tests the masks drawn in kernels/attention/prefix_mask.hpp, the mask of figure 2 of the PaliGemma paper, and
+    // a window that begins inside the prefix.
     const auto image = [](kernels::prefix_mask mask, std::size_t tokens) {
         std::string text;
         for (std::size_t t = 0; t < tokens; ++t) {

@@ -1,4 +1,4 @@
-// Convolutions of every kind against the reference, for every instruction set and odd size.
+// Compares convolutions of every kind with the reference, for every instruction set and for odd sizes.
 #include "numbers.hpp"
 
 #include <pali/kernels/image/conv.hpp>
@@ -24,7 +24,7 @@ std::ostream& operator<<(std::ostream& out, const problem& p) {
                << " of " << p.height << " x " << p.width;
 }
 
-// channels below, equal to and above a panel and a vector; images smaller than a tile, of one row, and larger than a task
+// channels: fewer than, equal to and more than a panel and a vector; images: smaller than a tile, of one row, and larger than a task
 std::vector<problem> problems() {
     std::vector<problem> all;
     for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{1, 1}, {3, 5}, {16, 16}, {7, 33}, {64, 128}})
@@ -66,7 +66,7 @@ std::vector<float> convolved(Tag tag, const problem& p, const input& x, const fl
     const auto y = pali::kernels::take_feature_map(scratch, p.shape.size_from(p.height), p.shape.size_from(p.width), p.shape.out);
     const std::vector<float> before(y.data, y.data + y.size());
     pali::kernels::convolve(tag, pali::kernels::conv_weights(p.shape, weight, bias), x.map, then, y, pool);
-    // The border is unchanged: only the inside was written.
+    // The border must be unchanged, because only the inside is written.
     std::size_t outside = 0;
     for (std::size_t i = 0; i < y.size(); ++i) {
         const std::size_t row = i / y.stride(), column = i % y.stride() / y.channels;
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(taps_lie_where_pytorch_has_them) {
     std::vector<float> counted(16);
     for (std::size_t i = 0; i < 16; ++i) counted[i] = static_cast<float>(i + 1);
     const std::vector<float> nine(counted.begin(), counted.begin() + 9);
-    // One pixel is set: a convolution writes the mirrored kernel around it, a transposed convolution the kernel itself.
+    // With one pixel set, a convolution writes the mirrored kernel around it, and a transposed convolution the kernel itself.
     BOOST_TEST(run({.in = 1, .out = 1, .side = 3}, 3, {0, 0, 0, 0, 1, 0, 0, 0, 0}, nine) == (std::vector<float>{9, 8, 7, 6, 5, 4, 3, 2, 1}),
                boost::test_tools::per_element());
     BOOST_TEST(run({.in = 1, .out = 1, .side = 4, .stride = 2}, 2, {1, 0, 0, 0}, counted) == (std::vector<float>{6}),
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(threads_change_nothing) {
     }
 }
 
-// Each pixel's sum has one order, in a full tile and in a remainder. So an image cut from a larger one gives the same bits.
+// The order of a pixel's sum is the same in a full tile and in a remainder. So an image that is cut from a larger one gives the same bits.
 BOOST_AUTO_TEST_CASE(a_pixel_alone_has_the_bits_it_has_among_others) {
     const problem many{{.in = 23, .out = 21, .side = 1}, 7, 9}, alone{many.shape, 1, 1};
     const input x(many, 7);

@@ -1,4 +1,4 @@
-// Registers of eight floats against scalar loops.
+// Compares operations on registers of eight floats with scalar loops.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 

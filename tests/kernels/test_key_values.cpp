@@ -1,4 +1,4 @@
-// Layout of keys and values in the KV cache; copies take exactly the requested tokens.
+// The layout of keys and values in the KV cache, and copies of exactly the requested tokens.
 #include <pali/core/aligned.hpp>
 #include <pali/core/bfloat16.hpp>
 #include <pali/kernels/attention/key_values.hpp>
@@ -15,7 +15,7 @@ namespace {
 
 using pali::kernels::key_values;
 
-constexpr std::size_t heads = 3, head_dim = 18, capacity = 150; // keys in three blocks; rows that do not fill a cache line
+constexpr std::size_t heads = 3, head_dim = 18, capacity = 150; // keys are in three blocks, and rows do not fill a cache line
 
 /// A distinct value for each head, token and position, exact in bfloat16 (8 bits).
 float number(std::size_t head, std::size_t token, std::size_t d, bool value) {

@@ -1,4 +1,5 @@
-// The kernels of every compiled ISA level that this CPU has, called as by the blocks: against the reference, and two threads against one.
+// The kernels of every compiled ISA level that this CPU supports, called as the layers call them. Compares them with the reference, and two
+// threads with one.
 #include "numbers.hpp"
 
 #include <pali/arch/dispatch.hpp>
@@ -65,7 +66,7 @@ void quantized_products_of(std::size_t T) {
     using matrix = pali::quantized_rows<Bits>;
     auto x = pali::test::random(T * K, 1);
     const auto bias = pali::test::random(N, 3), w = pali::test::random(N * K, 2);
-    for (std::size_t at = 0; at < x.size(); at += matrix::group) { // integers with maximum 127 per group: rounding to int8 is exact
+    for (std::size_t at = 0; at < x.size(); at += matrix::group) { // integers with maximum 127 per group: exact in int8
         for (std::size_t i = 0; i < matrix::group; ++i) x[at + i] = std::round(x[at + i] * 127.f);
         x[at] = 127;
     }

@@ -1,4 +1,4 @@
-// Quantized weights: layout, quantization error, and products against the reference.
+// Quantized weights: their layout, the quantization error, and products compared with the reference.
 #include "numbers.hpp"
 
 #include <pali/arch/cpu_features.hpp>
@@ -34,7 +34,7 @@ struct quantized_matrix {
     std::vector<pali::bfloat16> scales;
     quantized_rows<Bits> view;
 
-    /// The dequantized values, computed from the description of the layout, not by the kernels.
+    /// The dequantized values, computed from the description of the layout and not by the kernels.
     std::vector<float> values() const {
         std::vector<float> out;
         for (std::size_t n = 0; n < view.count; ++n)
@@ -81,7 +81,7 @@ void for_every_dot(F f) {
 #endif
 }
 
-// T, K, N: one group and one strip, several, tasks of 64 columns and remainders, a released width; odd numbers of groups for 4 bits
+// T, K, N: one group and one strip, several, tasks of 64 columns and remainders, a released width; an odd number of groups for 4 bits
 constexpr std::array<std::array<std::size_t, 3>, 11> sizes{{{1, 64, 8},
                                                             {1, 128, 24},
                                                             {2, 192, 72},
@@ -113,7 +113,7 @@ void matches_reference() {
         });
         const auto portable = bytes_product<pali::kernels::dot_bytes_portable>(x, w.view, bias.data());
         // An activation, below 1, has a rounding error of up to 0.5/127, uniformly distributed: standard deviation 1/127/sqrt(12) times the
-        // norm of a row of w. The limit is five of them.
+        // norm of a row of w. The limit is five standard deviations.
         for (std::size_t n = 0; n < N; ++n) {
             double length = 0;
             for (std::size_t k = 0; k < K; ++k) length += values[n * K + k] * values[n * K + k];
@@ -157,7 +157,7 @@ void dequantizes() {
         pali::kernels::read_row(w.view, n, exact.data());
         for (std::size_t k = 0; k < 192; ++k) BOOST_TEST(exact[k] == values[n * 192 + k]);
     }
-    std::vector<std::uint8_t> moved(w.view.codes, w.view.codes + matrix::strip * matrix::bytes_of(192) * 3); // at any address
+    std::vector<std::uint8_t> moved(w.view.codes, w.view.codes + matrix::strip * matrix::bytes_of(192) * 3); // not aligned to a register
     moved.insert(moved.begin(), 8, 0);
     auto view = w.view;
     view.codes = moved.data() + 8;
@@ -207,14 +207,14 @@ BOOST_AUTO_TEST_CASE(rows_come_back) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_are_where_the_layout_says) {
-    // Integer values equal to their codes: one -8 or -127 in every group makes its scale 1.
+    // Integer values that equal their codes: one -8 or -127 in every group makes the scale 1.
     const auto number = [](std::size_t r, std::size_t k) { return static_cast<int>((3 * r + k * 7) % 16) - 8; };
     pali::aligned_vector<float> x(8 * 64);
     for (std::size_t r = 0; r < 8; ++r)
         for (std::size_t k = 0; k < 64; ++k) x[r * 64 + k] = static_cast<float>(number(r, k));
     const quantized_matrix<4> four(x, 8, 64);
     for (std::size_t g = 0; g < 2; ++g)
-        for (std::size_t j = 0; j < 128; ++j) { // byte j of a group: row j / 4 mod 8, elements 4 · (j / 32) + j mod 4 and 16 more
+        for (std::size_t j = 0; j < 128; ++j) { // byte j of a group: row (j / 4) mod 8, elements e = 4 · (j / 32) + j mod 4 and e + 16
             const std::size_t r = j / 4 % 8, k = g * 32 + j / 32 * 4 + j % 4;
             BOOST_TEST((four.codes[g * 128 + j] & 15) - 8 == number(r, k));
             BOOST_TEST((four.codes[g * 128 + j] >> 4) - 8 == number(r, k + 16));
@@ -240,7 +240,7 @@ BOOST_AUTO_TEST_CASE(the_error_is_that_of_the_bits) {
     const auto w = pali::test::random(64 * 256, 12);
     BOOST_TEST(relative_error<8>(w, 256) < 0.0045);
     BOOST_TEST(relative_error<4>(w, 256) < 0.068);
-    BOOST_TEST(relative_error<4>(w, 256) > 0.03); // otherwise it would not be 4 bits
+    BOOST_TEST(relative_error<4>(w, 256) > 0.03); // a smaller error would mean more than 4 bits
 }
 
 BOOST_AUTO_TEST_CASE(zeros_and_extremes_are_kept) {
@@ -309,7 +309,7 @@ BOOST_AUTO_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others_on_any_threa
 }
 
 #if defined(__x86_64__)
-BOOST_AUTO_TEST_CASE(intrinsics_agree_to_the_bit) { // so a single token may use another kernel than many
+BOOST_AUTO_TEST_CASE(intrinsics_agree_to_the_bit) { // so a single token may use a different kernel than many tokens
     const auto check = []<std::size_t Bits>(std::integral_constant<std::size_t, Bits>) {
         const auto x = pali::test::random(9 * 320, 6);
         const quantized_matrix<Bits> w(pali::test::random(72 * 320, 7), 72, 320);

@@ -1,4 +1,4 @@
-// Matrix products against the reference, for every instruction set, weight type and odd size.
+// Compares matrix products with the reference, for every instruction set and weight type, and for odd sizes.
 #include "numbers.hpp"
 
 #include <pali/arch/cpu_features.hpp>
@@ -51,8 +51,8 @@ void for_every_bfloat16(F f) {
 #endif
 }
 
-// T, K, N: one and many rows; widths within and across a register pair; columns within and across a tile and a task. The last size has rows
-// of several K-blocks, and more rows than accumulators fit.
+// T, K, N: one and many rows; widths within and across a register pair; columns within and across a tile and a task. In the last size, rows
+// have several K-blocks and there are more rows than the partial sums have room for.
 constexpr std::array<std::array<std::size_t, 3>, 15> sizes{{{1, 1, 1},
                                                             {1, 32, 4},
                                                             {1, 33, 65},
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(threads_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
-    // the width ends inside a register pair, and the values after the matrix would spoil every sum
+    // the width ends inside a register pair; the values after the matrix would spoil every sum if they were read
     constexpr std::size_t T = 5, K = 41, N = 6;
     const auto x = pali::test::random(T * K, 8);
     auto w = pali::test::random<pali::bfloat16>(N * K + 64, 9);

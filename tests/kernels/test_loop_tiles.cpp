@@ -1,4 +1,4 @@
-// Matrix products by AMX tiles: the kernel with emulated tiles on any CPU with AVX2, and the CPU's own tiles against them.
+// Matrix products by AMX tiles: tests the kernel with emulated tiles on any CPU with AVX2, and compares the CPU's own tiles with them.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
@@ -57,9 +57,9 @@ struct problem {
     friend std::ostream& operator<<(std::ostream& out, const problem& p) { return out << "T " << p.T << " K " << p.K << " N " << p.N; }
 };
 
-/// T within and across a tile and a block of two, with every size of the last block, and more tokens than one pass; K below, at and across
-/// a step, with and without a remainder, in one K-block and in several, and the widths of the networks; N: one output, one below and above
-/// a tile, one above a panel, several tasks.
+/// T: within and across a tile and a block of two tiles, with every size of the last block, and more tokens than one pass. K: below, at and
+/// across a step, with and without a remainder, in one K-block and in several, and the widths of the networks. N: one output, one below and
+/// above a tile, one above a panel, several tasks.
 std::vector<problem> problems() {
     std::vector<problem> all{{530, 1401, 40}, {264, 588, 130}, {264, 2304, 33}, {49, 4304, 40}, {20, 9216, 70},
                              {1, 40, 16},     {5, 7, 3},       {32, 64, 32},    {48, 31, 64},   {34, 2304, 1000}};
@@ -101,8 +101,8 @@ std::vector<double> wanted(const problem& p, const inputs& in) {
     return want;
 }
 
-/// Products of bfloat16 are exact in float32, so only sums lose accuracy: sums of 16 terms within a step, and of K / 32 steps, each rounded
-/// to 2^-24 of the partial sum. Errors grow like a random walk, about 2^-24 · sqrt(K / 32) of the largest sum: 1e-6 for K = 9216.
+/// Products of bfloat16 are exact in float32, so only the sums are rounded: sums of 16 terms within a step, and of K / 32 steps. Each is
+/// rounded to 2^-24 of the partial sum. Errors grow like a random walk, about 2^-24 · sqrt(K / 32) of the largest sum: 1e-6 for K = 9216.
 constexpr double rounding = 2e-6;
 
 } // namespace
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_row_alone_has_the_bits_it_has_among_others) {
 }
 
 BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
-    // the last step, tile and panel are partial, and the values after each row and the matrix would spoil every sum
+    // the last step, tile and panel are partial; the values after each row and after the matrix would spoil every sum if they were read
     for (const problem& p : {problem{33, 41, 6}, problem{16, 100, 49}, problem{20, 31, 17}}) {
         const inputs in(p, 13);
         const std::size_t stride = p.K + 9;
@@ -211,7 +211,8 @@ BOOST_AUTO_TEST_CASE(weights_may_be_decoded_for_each_panel) {
 }
 
 BOOST_AUTO_TEST_CASE(an_infinite_number_stays_in_its_row) {
-    // The last step is padded with zeros. A leftover infinity of the previous step, times the padding of the weights, would be NaN.
+    // The last step is padded with zeros. If an infinity of the previous step were left there, its product with the padding of the weights
+    // would be NaN.
     constexpr std::size_t odd = 1, at = 20;
     const problem p{17, 48, 33};
     inputs in(p, 24);

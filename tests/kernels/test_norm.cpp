@@ -1,4 +1,4 @@
-// Norms and element-wise functions against the reference, for every instruction set.
+// Compares norms and element-wise functions with the reference, for every instruction set.
 #include "numbers.hpp"
 
 #include <pali/kernels/pointwise/activations.hpp>

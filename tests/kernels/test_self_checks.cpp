@@ -1,4 +1,4 @@
-// Self-tests of kernels before first use: correct kernels pass, each kind of wrong kernel is detected.
+// Self-checks of kernels before their first use: correct kernels pass, and each kind of wrong kernel is detected.
 #include "emulated_tiles.hpp"
 
 #include <pali/kernels/self_checks.hpp>

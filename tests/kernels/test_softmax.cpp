@@ -1,4 +1,4 @@
-// The parts of a softmax against the formula, for every instruction set.
+// Compares the parts of a softmax with the formula, for every instruction set.
 #include "numbers.hpp"
 
 #include <pali/kernels/pointwise/softmax.hpp>

@@ -1,4 +1,4 @@
-// Scratch memory of the kernels for tiles, which memory_of() calculates for processors that have them: measured with emulated tiles.
+// Scratch memory of the kernels for tiles. Compares the calculation of memory_of() with measurements on emulated tiles.
 #include "emulated_tiles.hpp"
 #include "numbers.hpp"
 
@@ -20,7 +20,7 @@ namespace kernels = pali::kernels;
 
 pali::memory_detail::scratch_passes<pali::bf16> with_tiles(std::size_t threads) { return {{.lanes = 16, .amx = true}, threads}; }
 
-/// Two operands, as keys and values are.
+/// Multiplies by two operands in one call. Returns the bytes of scratch memory.
 std::size_t product(std::size_t tokens, std::size_t width, std::size_t outputs, std::size_t threads) {
     pali::thread_pool pool(threads);
     pali::arena scratch;
@@ -53,7 +53,7 @@ std::size_t attention(std::size_t heads, std::size_t kv_heads, std::size_t head_
 
 BOOST_AUTO_TEST_SUITE(tile_scratch, *boost::unit_test::precondition(pali::test::has_avx2))
 
-// All above 1 MiB, the least that an arena allocates.
+// All sizes are above 1 MiB, the smallest allocation of an arena.
 BOOST_AUTO_TEST_CASE(of_products_is_as_calculated) {
     for (const std::size_t threads : {1u, 3u, 8u})
         for (const std::size_t tokens : {100u, 530u})
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(of_products_is_as_calculated) {
 }
 
 BOOST_AUTO_TEST_CASE(of_attention_is_as_calculated) {
-    for (const std::size_t threads : {4u, 40u}) // with many threads, keys are shared in parts
+    for (const std::size_t threads : {4u, 40u}) // with many threads, the keys are split into parts
         for (const std::size_t tokens : {264u, 600u}) {
             auto calculated = with_tiles(threads);
             calculated.attend<bfloat16>({.heads = 8, .kv_heads = 4, .head_dim = 256}, tokens, tokens, pali::pass::prefill);

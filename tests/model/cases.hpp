@@ -1,4 +1,4 @@
-// The tiny checkpoints of tests/data/models and transformers' results for them, written by tests/golden/models.py.
+// The tiny checkpoints of tests/data/models and transformers' results for them. tests/golden/models.py wrote both.
 #pragma once
 
 #include <pali/text/token.hpp>

@@ -20,7 +20,8 @@ using outputs = std::map<std::string, std::vector<float>>;
 /// The preprocessed pixels, as passed to the vision tower.
 std::vector<float> pixels_of(const checkpoint_config& config, const std::string& image);
 
-/// A network and its context. The bodies are in parts.ipp: a network is slow to compile, so the instantiations below are compiled once.
+/// A network and its context. The bodies are in parts.ipp. A network is slow to compile, so the instantiations below are compiled only
+/// once.
 template <class Config = dynamic, class Storage = f32>
 struct parts {
     checkpoint_config config;
@@ -29,7 +30,7 @@ struct parts {
 
     explicit parts(const std::filesystem::path& folder, std::size_t threads = 2, residency where = residency::mapped)
         : parts(folder, read_checkpoint_config(folder), threads, where) {}
-    /// With a configuration other than that of the folder.
+    /// Uses a configuration that differs from that of the folder.
     parts(const std::filesystem::path& folder, checkpoint_config changed, std::size_t threads = 2, residency where = residency::mapped);
 
     /// Encodes one image: vision tower and projector.
@@ -38,7 +39,7 @@ struct parts {
     /// Encodes the images of a case.
     std::vector<image_features> features(const json& images);
 
-    /// Prompt and a causal suffix in one pass: embeddings, layers, norm, and the logits of all rows.
+    /// Runs the prompt and a causal suffix in one pass. Returns embeddings, layers, norm, and the logits of all rows.
     outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix, kv_cache& cache);
     outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix = {}) {
         kv_cache cache(net.config, room(images, prompt.size() + suffix.size()));

@@ -1,4 +1,4 @@
-// detect, segment, caption, answer: parsed answers of the embedded model.
+// detect, segment, caption and answer with the embedded model, and the parsing of its answers.
 #include <pali/config/shapes_demo.hpp>
 #include <pali/image/read.hpp>
 #include <pali/image/resize.hpp>
@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(constrained_beams_keep_to_the_grammar_too) {
 BOOST_AUTO_TEST_CASE(log_probabilities_stay_the_models_own_under_a_constraint) {
     const pali::findings free = asked().detect(images()[0], "shape"), bound = asked().detect(images()[0], "shape", {.constrained = true});
     BOOST_REQUIRE(!bound.said.logprobs.empty());
-    BOOST_TEST(bound.said.logprobs[0] == free.said.logprobs[0]); // the first token is a coordinate also without the constraint
+    BOOST_TEST(bound.said.logprobs[0] == free.said.logprobs[0]); // the first token is a coordinate even without the constraint
 }
 
 BOOST_AUTO_TEST_CASE(merging_and_divisors_are_options) {

@@ -1,5 +1,5 @@
-// Model folders found in practice: tied and untied heads, tensor names of wrappers, additional tensors, NaN and infinite weights, the end
-// of the positions.
+// Model folders found in practice: tied and untied heads, tensor names of wrappers, additional tensors, NaN and infinite weights. Also
+// tests sequences that reach the last position.
 #include "cases.hpp"
 
 #include <pali/files/checkpoint_files.hpp>
@@ -117,7 +117,7 @@ BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
     };
     changed_folder some(tiny.folder());
     const std::vector<pali::token> golden = one.at("tokens");
-    some.config["tie_word_embeddings"] = true; // a separate head is used nevertheless, as in transformers 5
+    some.config["tie_word_embeddings"] = true; // a separate head is used even so, as in transformers 5
     BOOST_TEST((answer(some.write()) == golden));
     some.tensors.erase(some.named("lm_head.weight"));
     BOOST_TEST((answer(some.write()) != golden));
@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(an_index_that_differs_is_told_once_or_refused) {
                           says(errc::checkpoint_mismatch, {"the index and the shards differ", "'counter' is not in any shard"}));
 }
 
-// Padding rows in the last strip of a vocabulary are no tokens: the logits of all other rows are unchanged.
+// Padding rows in the last strip of a vocabulary are not tokens, and they do not change the logits of the other rows.
 template <class Storage>
 void one_row_more() {
     changed_folder some(shapes());
@@ -260,7 +260,7 @@ BOOST_AUTO_TEST_CASE(weights_that_are_no_numbers_are_named) {
 // A tensor that the model does not use may contain anything and is copied.
 BOOST_AUTO_TEST_CASE(tensors_of_others_may_hold_anything) {
     changed_folder some(shapes());
-    some.add("language_model.value_head.weight", {1, 192}); // one row, not a whole strip
+    some.add("language_model.value_head.weight", {1, 192}); // has one row, which is less than a strip
     some.add("v_head.bias", {2});
     const std::uint16_t infinite = 0x7f80, not_finite = 0xffff;
     std::memcpy(some.own("v_head.bias").data(), &infinite, 2);

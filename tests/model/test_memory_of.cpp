@@ -1,4 +1,5 @@
-// The calculated memory of a model against what it takes: weights as loaded, the KV cache, and the arena after an image and a prefill.
+// Compares the calculated memory of a model with the memory that it takes: loaded weights, the KV cache, and the arena after an image, a
+// prefill and a decode step.
 #include "cases.hpp"
 
 #include <pali/arch/cpu_caches.hpp>
@@ -26,7 +27,7 @@ namespace {
 namespace bdata = boost::unit_test::data;
 using namespace pali::test;
 
-// A constant expression, and an answer to a question that is asked before a machine is bought.
+// memory_of() is a constant expression, which tells the memory of a model before a machine is bought.
 constexpr pali::memory_size of_3b = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300, {.kv_cache = pali::kv_type::bf16});
 static_assert(of_3b.total() < 2'500'000'000 && of_3b.total() == of_3b.weights + of_3b.kv_cache + of_3b.scratch);
 static_assert(pali::compiled_config<pali::paligemma2_3b_224> && pali::compiled_config<pali::shapes>);
@@ -52,7 +53,7 @@ void check_near(std::size_t calculated, std::size_t measured, const std::string&
     BOOST_CHECK_MESSAGE(ratio > 0.95 && ratio < 1.05, what << ": calculated " << calculated << ", measured " << measured);
 }
 
-/// Checks the parts and their sum, and that the bound over all kernels is one.
+/// Checks the parts and their sum, and that the memory for all kernels is an upper bound.
 template <class Config, class Weights>
 void check(const Config& config, std::size_t tokens, pali::memory_options options, const pali::memory_size& measured,
            const std::string& name) {
@@ -93,7 +94,7 @@ struct byte_counter {
 };
 static_assert(pali::tensor_visitor<byte_counter>);
 
-/// Lets every tensor be a view of the same zeros, which the system need not commit.
+/// Makes every tensor a view of the same zeros, whose pages the system need not commit.
 struct zeros {
     const std::byte* memory;
 
@@ -116,7 +117,7 @@ struct zeros {
 };
 static_assert(pali::tensor_visitor<zeros>);
 
-/// Bytes of KV cache and arena after an image, a prefill and a decode step, as model does them. `net` has the weights.
+/// Bytes of the KV cache and the arena after an image, a prefill and a decode step, which run as in pali::model. `net` has the weights.
 template <class Modules>
 pali::memory_size run(Modules& net, pali::context& ctx, std::size_t tokens, std::size_t answer, pali::kv_type type) {
     const auto& config = net.config;
@@ -131,7 +132,7 @@ pali::memory_size run(Modules& net, pali::context& ctx, std::size_t tokens, std:
     cache.start(tokens - answer);
     for (const std::size_t count : {tokens - answer, std::size_t{answer > 0}}) {
         if (count == 0) continue;
-        if (count == 1) cache.advance(tokens - 1 - cache.length()); // to the last step
+        if (count == 1) cache.advance(tokens - 1 - cache.length()); // skips to the last step
         const pali::arena::frame frame(ctx.scratch);
         pali::matrix_view x = ctx.take(count, config.hidden);
         std::fill_n(x.data(), x.size(), 0.f);
@@ -151,7 +152,7 @@ void check_checkpoint(const std::filesystem::path& folder, pali::kv_type type, s
     pali::binder names(files.tensors(), folder.string());
     net.bind(names.root(), read.tied);
     pali::context ctx(threads);
-    // Vectors of a float32 file are used in place: up to 5 % of the smallest checkpoint, and missing here.
+    // The vectors of a float32 file are used in place, so they are missing here: up to 5 % of the smallest checkpoint.
     const pali::page_memory weights = names.finish(pali::residency::resident, ctx.threads, {});
     const bool has_head = net.decoder.head.weight.count != 0;
 
@@ -183,7 +184,7 @@ void check_sizes(const pali::dynamic& sizes, std::size_t tokens, const pali::mem
     check<pali::dynamic, Weights>(sizes, tokens, options, measured, name);
 }
 
-/// As the released models are, with one layer and a smaller vocabulary.
+/// The sizes of a released model with one layer and a smaller vocabulary.
 pali::dynamic one_layer_of(pali::dynamic sizes) {
     sizes.layers = sizes.vision.layers = 1;
     sizes.vocab = 4099;
@@ -237,7 +238,7 @@ BOOST_AUTO_TEST_CASE(of_a_layer_of_real_width) {
     check_sizes<pali::bf16>(first, 264, {.threads = 4}, "PaliGemma 3B");
 }
 
-// Sequences that pass the MLP in parts, keys that threads share in parts, heads of any width: sizes that no released model has.
+// Sizes that no released model has: sequences that pass the MLP in parts, keys that are split into parts, heads of any width.
 BOOST_AUTO_TEST_CASE(of_any_sizes) {
     std::mt19937 random(24);
     const auto any = [&](std::size_t first, std::size_t last) { return std::uniform_int_distribution<std::size_t>(first, last)(random); };
@@ -252,7 +253,7 @@ BOOST_AUTO_TEST_CASE(of_any_sizes) {
                         .intermediate = any(10, 300),
                         .heads = any(1, 4)};
         sizes.vision.hidden = sizes.vision.heads * any(5, 60);
-        sizes.hidden = 64 * any(1, 24); // from 1088 on, rows are longer than an L1 of 32 KiB has room for
+        sizes.hidden = 64 * any(1, 24); // from 1088 on, rows exceed an L1 of 32 KiB
         sizes.intermediate = 64 * any(1, 8);
         sizes.kv_heads = any(1, 3);
         sizes.heads = sizes.kv_heads * any(1, 3);

@@ -1,5 +1,5 @@
-// Regression tests for errors of earlier PaliGemma ports; each test names one. The goldens are transformers'. The second half of the file
-// shows that the goldens would detect these errors.
+// Regression tests for errors of earlier PaliGemma ports. Each test names one error. The goldens are from transformers. The second half of
+// the file shows that the goldens detect such errors.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -35,7 +35,7 @@ BOOST_AUTO_TEST_SUITE(mistakes)
 
 // ---- images and embeddings
 
-/// Neither divided nor multiplied by the square root of a width, nor by that of the top-level hidden_size.
+/// Image features are neither divided nor multiplied by the square root of the decoder's width or of the top-level hidden_size.
 BOOST_DATA_TEST_CASE(image_features_are_not_scaled, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -45,7 +45,7 @@ BOOST_DATA_TEST_CASE(image_features_are_not_scaled, bdata::make(model_names()), 
     check_close(std::span(got).first(want.size()), want, tiny.tolerance("projected"), "image rows");
 }
 
-/// Scaled by the square root of the decoder's width, in float32: in bf16 it would have an error of up to 0.2 %.
+/// Embeddings are scaled by the square root of the decoder's width in float32. In bf16 the root would have an error of up to 0.2 %.
 BOOST_DATA_TEST_CASE(token_embeddings_are_scaled_by_an_unrounded_root, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(an_absent_head_is_the_embedding_and_one_of_its_own_is_used)
     BOOST_TEST(head("gemma2_untied"));
 }
 
-/// All tensor naming schemes of transformers are read; see tests/golden/README.md.
+/// Tensors with the names of every version of transformers are read; see tests/golden/README.md.
 BOOST_AUTO_TEST_CASE(all_layouts_of_names_are_read) {
     std::set<std::string> layouts;
     for (const std::string& name : model_names()) {
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(weights_of_the_other_generation_are_refused) {
     }
 }
 
-/// float16 is only a storage format: results are finite and equal to float32 (gemma1_half, gemma2_head in the stage tests).
+/// float16 is only a storage format. Results are finite and equal those with float32 (gemma1_half and gemma2_head in the stage tests).
 BOOST_AUTO_TEST_CASE(half_floats_are_storage_only) {
     for (const std::string name : {"gemma1_half", "gemma2_head"}) {
         const tiny_model tiny(name);
@@ -179,7 +179,7 @@ BOOST_AUTO_TEST_CASE(half_floats_are_storage_only) {
     }
 }
 
-/// The final softcap applies to every logit, also of the first token.
+/// The final softcap applies to every logit, including those of the first token.
 BOOST_DATA_TEST_CASE(the_final_softcap_holds_for_the_first_token_too, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());
@@ -190,7 +190,7 @@ BOOST_DATA_TEST_CASE(the_final_softcap_holds_for_the_first_token_too, bdata::mak
     BOOST_TEST(std::all_of(logits.begin(), logits.end(), [&](float x) { return std::abs(x) <= cap; }));
 }
 
-// ---- the goldens are sensitive: with one wrong value in the configuration, logits leave the tolerance
+// ---- the goldens are sensitive: with one wrong value in the configuration, logits exceed the tolerance
 
 namespace {
 

@@ -1,4 +1,4 @@
-// pali::model as users call it, against transformers: answers, beam search, scores, batches, callbacks.
+// Calls pali::model as users do and compares it with transformers: answers, beam search, scores, batches, callbacks.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -107,8 +107,8 @@ BOOST_DATA_TEST_CASE(beams, bdata::make(model_cases()), which) {
     }
 }
 
-/// min_new_tokens and repetition_penalty, which counts the prompt and the image token too, as in transformers. Log-probabilities remain
-/// those of the model.
+/// min_new_tokens and repetition_penalty. As in transformers, the penalty also counts the prompt and the image token. Log-probabilities
+/// remain those of the model.
 BOOST_DATA_TEST_CASE(processed_answers, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -153,7 +153,7 @@ BOOST_DATA_TEST_CASE(public_results, bdata::make(model_cases()), which) {
     BOOST_TEST(longer.shape(0) == logits.shape(0) + one.at("answer").at("tokens").size() - 1, "a suffix has no end of its own");
 }
 
-/// A batch of different images, prompts, lengths and options: each request gets the answer that it gets alone.
+/// In a batch of different images, prompts, lengths and options, each request gets the same answer as alone.
 BOOST_DATA_TEST_CASE(a_batch_answers_as_each_alone, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     exact_model model(tiny.folder());
@@ -181,7 +181,7 @@ BOOST_DATA_TEST_CASE(a_batch_answers_as_each_alone, bdata::make(model_names()), 
     BOOST_TEST(model.generate(std::span<const pali::request>{}).empty());
 }
 
-/// The default weights: the same tokens as long as each margin exceeds the rounding error.
+/// The default weights, bf16, give the same tokens while each margin exceeds the rounding error.
 BOOST_DATA_TEST_CASE(bf16_answers, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -199,7 +199,7 @@ BOOST_DATA_TEST_CASE(bf16_answers, bdata::make(model_cases()), which) {
 
 // ---- one image, many questions
 
-/// One port ran the vision tower again for every generated token.
+/// An earlier port ran the vision tower again for every generated token.
 BOOST_FIXTURE_TEST_CASE(the_vision_tower_runs_once, fixture) {
     const auto images_seen = [&](std::size_t count) {
         std::size_t calls = 0;
@@ -257,7 +257,7 @@ BOOST_DATA_TEST_CASE(a_prompt_is_bos_text_and_a_newline_apart, bdata::make(model
 
 // ---- streaming and stopping
 
-/// Pieces are whole UTF-8, keep leading spaces and add up to the text. A port that decoded id by id lost the spaces.
+/// Pieces are complete UTF-8 characters, keep leading spaces and add up to the text. An earlier port decoded id by id and lost the spaces.
 BOOST_DATA_TEST_CASE(streamed_text_keeps_its_spaces, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -337,7 +337,7 @@ BOOST_FIXTURE_TEST_CASE(a_callback_stops_before_and_inside_the_image_and_the_pro
     check_answer(model.generate(image, prompt, options_of(one)), one, tiny.tolerance("logprob"));
 }
 
-/// Every call with progress callbacks reports one scale: it starts at 0, never decreases and ends at 1, including the tokens.
+/// Every call reports its progress, including the tokens, on one scale, which starts at 0, never decreases and ends at 1.
 BOOST_FIXTURE_TEST_CASE(progress_is_one_scale_over_the_whole_call, fixture) {
     const std::vector<pali::image> three(3, image);
     const std::vector<pali::image_features> seen(2, model.encode(image));
@@ -393,7 +393,7 @@ BOOST_FIXTURE_TEST_CASE(callbacks_of_several_answers_say_which_they_are_about, f
 BOOST_FIXTURE_TEST_CASE(one_false_stops_everything_that_a_call_does, fixture) {
     const std::vector<pali::image> three(3, image);
     const auto whole = model.generate_each(three, prompt, options_of(one));
-    for (std::size_t stop = 1; stop <= 6; ++stop) { // three first tokens, then one step for all
+    for (std::size_t stop = 1; stop <= 6; ++stop) { // the first token of each of the three answers, then one step for all
         std::size_t calls = 0;
         pali::generate_options options = options_of(one);
         options.on_token = [&](std::size_t, token, float) { return ++calls < stop; };
@@ -438,7 +438,7 @@ BOOST_FIXTURE_TEST_CASE(a_model_cannot_be_asked_from_its_own_callback, fixture) 
     options.on_token = [&](token, float) -> bool { throw std::runtime_error("out of the callback"); };
     BOOST_CHECK_THROW((void)model.generate(image, prompt, options), std::runtime_error);
     check_answer(model.generate(image, prompt, options_of(one)), one,
-                 tiny.tolerance("logprob")); // and so can this model, after an exception
+                 tiny.tolerance("logprob")); // this model may be used again after an exception
 }
 
 BOOST_FIXTURE_TEST_CASE(a_callback_stops_a_beam_search_between_rounds, fixture) {
@@ -476,7 +476,7 @@ BOOST_AUTO_TEST_CASE(a_file_of_weights_stands_for_its_folder) {
     const pali::image photo = pali::read_image(folder / "images" / "cross_and_ring.png");
     exact_model by_folder(folder), by_file(folder / "model.safetensors");
     BOOST_TEST(by_file.caption(photo) == by_folder.caption(photo));
-    BOOST_TEST(by_file.segment(photo, "red cross").size() == 1u); // the mask decoder is found, too
+    BOOST_TEST(by_file.segment(photo, "red cross").size() == 1u); // the mask decoder is found as well
 }
 
 BOOST_FIXTURE_TEST_CASE(loading_can_be_stopped, fixture) {
@@ -526,7 +526,7 @@ BOOST_FIXTURE_TEST_CASE(the_best_token_alone_is_greedy, fixture) {
 
 // ---- models side by side
 
-/// No shared state: two models in two threads, and two threads on one model, give the same answers as alone.
+/// There is no shared state. Two models in two threads, and two threads on one model, give the same answers as alone.
 BOOST_FIXTURE_TEST_CASE(models_and_threads_do_not_disturb_each_other, fixture) {
     exact_model other(tiny.folder(), {.threads = 1});
     std::vector<std::vector<token>> got(4);
@@ -540,7 +540,7 @@ BOOST_FIXTURE_TEST_CASE(models_and_threads_do_not_disturb_each_other, fixture) {
 }
 
 #if defined(__unix__)
-/// fork() copies no threads, so a call in the child would wait for them forever, and so would the destructor.
+/// fork() does not copy threads, so in the child a call, and the destructor, would wait for them forever.
 BOOST_FIXTURE_TEST_CASE(a_model_in_a_child_after_fork_is_an_error, fixture) {
     auto shared = std::make_unique<exact_model>(tiny.folder(), pali::load_options{.threads = 2});
     const auto alone = shared->generate(image, prompt, options_of(one)).tokens;

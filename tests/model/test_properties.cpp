@@ -1,4 +1,4 @@
-// Properties that must not change a result: threads, residency, static or dynamic configuration, the rest of a batch, how a prompt is
+// Settings that must not change a result: threads, residency, static or dynamic configuration, the rest of a batch, and how a prompt is
 // processed.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(dynamic_equals_compiled) {
     }
 }
 
-/// A question leaves no state that affects the next one.
+/// A prompt leaves no state that affects the next one.
 BOOST_DATA_TEST_CASE(a_model_keeps_nothing_of_an_earlier_question, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> used(tiny.folder());
@@ -116,7 +116,7 @@ BOOST_DATA_TEST_CASE(a_model_keeps_nothing_of_an_earlier_question, bdata::make(m
     }
 }
 
-/// Sequences of different lengths give the same results decoded together as alone.
+/// Sequences of different lengths give the same results when they are decoded together as when they are decoded alone.
 BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
     const tiny_model tiny(name);
     parts<> model(tiny.folder());

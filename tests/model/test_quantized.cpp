@@ -1,4 +1,5 @@
-// Quantized weights end to end: quantized while loading or stored in a file; loss of accuracy; error messages for invalid files.
+// Quantized weights end to end: quantized while loading or stored in a file, their loss of accuracy, and the error messages for invalid
+// files.
 #include "cases.hpp"
 
 #include <pali/config/shapes_demo.hpp>
@@ -109,8 +110,8 @@ BOOST_AUTO_TEST_CASE(a_batch_is_as_each_alone) {
     }
 }
 
-/// The kernels of a decode step do not depend on the number of sequences: with more sequences than any dispatch threshold, each gets the
-/// same bits as alone.
+/// The kernels of a decode step do not depend on the number of sequences. So with more sequences than any dispatch threshold, each sequence
+/// gets the same bits as alone.
 template <class Weights>
 void thirty_two_are_as_each_alone() {
     pali::model<pali::dynamic, Weights> model(shapes_folder());
@@ -178,7 +179,8 @@ BOOST_AUTO_TEST_CASE(all_but_weights_is_copied) {
 }
 
 BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
-    // Eight times the size of a piece. Its codes alone are half of that; if they were kept until the end, memory use would show it.
+    // The embedding has eight times the size of a piece. If its codes, which are half of that, were kept until the end, memory use would
+    // show it.
     constexpr std::size_t count = 349504, width = 192; // the embedding table
     const std::string name = "language_model.model.embed_tokens.weight";
     const pali::test::temporary_folder from, to;

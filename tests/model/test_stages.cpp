@@ -1,4 +1,4 @@
-// Vision tower, projector and decoder against transformers, stage by stage, on checkpoints of every kind, with float32 weights.
+// Compares vision tower, projector and decoder with transformers, stage by stage, on checkpoints of every kind, with float32 weights.
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -137,8 +137,8 @@ BOOST_DATA_TEST_CASE(answers_are_scored, bdata::make(model_cases()), which) {
                    "token " << i << " of the answer");
 }
 
-/// bf16 weights change logits by at most a few times the error of rounding both operands of all products to bf16 in transformers. The
-/// tokens are the same where the margin exceeds that.
+/// bf16 weights change logits by at most a few times the error that transformers makes if both operands of all products are rounded to
+/// bf16. The tokens are the same if their margin exceeds that.
 BOOST_DATA_TEST_CASE(bf16_weights_stay_within_their_rounding, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -161,8 +161,8 @@ BOOST_DATA_TEST_CASE(bf16_weights_stay_within_their_rounding, bdata::make(model_
     }
 }
 
-/// A bf16 KV cache changes logits by at most the error of rounding both operands of all products to bf16 in transformers. As with a float32
-/// cache, decoding token by token equals one pass.
+/// A bf16 KV cache changes logits by at most the error that transformers makes if both operands of all products are rounded to bf16. As
+/// with a float32 cache, decoding token by token equals one pass.
 BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_cases()), which) {
     const tiny_model tiny(which.model);
     const json& one = tiny.cases().at(which.number);
@@ -180,7 +180,7 @@ BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_c
     const difference d = worst_difference(last_rows(rounded, tokens.size(), vocab), last_rows(exact, tokens.size(), vocab));
     const double allowed = one.at("bf16_logits_difference").get<double>();
     BOOST_TEST(d.absolute <= allowed, d << "; allowed " << allowed);
-    BOOST_TEST(d.absolute > 0); // otherwise it would not be a bf16 cache
+    BOOST_TEST(d.absolute > 0); // no difference would mean that the cache is not bf16
 
     pali::kv_cache cache(model.net.config, room, pali::kv_type::bf16);
     outputs step = model.read(images, prompt, {}, cache);
@@ -192,7 +192,7 @@ BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_c
     }
 }
 
-/// More tokens than one MLP block: processing all together gives the same bits as one by one.
+/// With more tokens than one part of the MLP, processing all tokens together gives the same bits as one by one.
 BOOST_AUTO_TEST_CASE(long_sequences_pass_the_mlp_in_parts) {
     const tiny_model tiny("gemma2_window");
     parts<> model(tiny.folder());

@@ -1,4 +1,4 @@
-// Visitors of a model's tensors: one that counts, and the one that writes a checkpoint.
+// Visitors of a model's tensors: one that counts parameters, and the one that writes a checkpoint.
 #include "parts.ipp"
 
 #include <pali/config/paligemma_config.hpp>
@@ -77,7 +77,7 @@ void check_equal(const fs::path& a, const fs::path& b) {
     }
 }
 
-/// Quantized by a file and loaded as stored: writing it again gives the same file.
+/// Writing a quantized checkpoint that was loaded as stored gives the same file.
 template <class Storage>
 void writes_the_same_file() {
     const folder to;

@@ -1,4 +1,4 @@
-// The grammar as a constraint on tokens: every answer that it allows is parsed completely.
+// The grammar as a constraint on tokens. Every answer that it allows must be parsed completely.
 #include <pali/objects/constraint.hpp>
 #include <pali/objects/grammar.hpp>
 
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(each_place_of_an_object_has_its_tokens) {
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red ring");
     BOOST_TEST((allowed(boxes, said) == std::set<token>{text.eos(), text.encode(" red ring ; ")[text.encode(" red ring").size()]}));
     said = text.encode("<loc0100><loc0900><loc0101><loc0901> red ring ; ");
-    BOOST_TEST((allowed(boxes, said) == locs(0, 1022))); // no EOS: an object was started
+    BOOST_TEST((allowed(boxes, said) == locs(0, 1022))); // no EOS, because an object was started
 }
 
 BOOST_AUTO_TEST_CASE(masks_come_between_box_and_label) {

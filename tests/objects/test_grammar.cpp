@@ -1,4 +1,4 @@
-// Parsing answers to objects: a hand-written table, and invariants for any answer.
+// Parsing objects from answers: a hand-written table, and invariants that hold for any answer.
 #include "answers.hpp"
 
 #include <pali/objects/grammar.hpp>
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(a_separator_joins_answers) {
             const auto both = pali::read_objects(a.answer + ";" + b.answer);
             std::vector<pali::spoken_object> want = first.objects;
             want.insert(want.end(), second.objects.begin(), second.objects.end());
-            // A tag truncated in its name at the end of `a` is no tag once text follows.
+            // If `a` ends inside the name of a tag, that is no longer a tag once text follows.
             const bool is_cut = a.answer.ends_with("<") || a.answer.ends_with("<lo") || a.answer.ends_with("<s");
             if (both.objects.size() != want.size()) BOOST_ERROR(a.why << " + " << b.why << ": " << both.objects.size() << " objects");
             else if (!is_cut && !std::equal(want.begin(), want.end(), both.objects.begin(), same_object))

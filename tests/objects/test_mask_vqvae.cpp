@@ -1,4 +1,4 @@
-// The mask network against PyTorch, layer by layer, and every way in which its file can be wrong.
+// Compares the mask network with PyTorch, layer by layer, and tests every way in which its file can be wrong.
 #include <boost/test/unit_test.hpp>
 
 #include <pali/core/error.hpp>
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
         BOOST_TEST(network().encode(mask_of(i), ctx) == codes_of("encode.codes", i), boost::test_tools::per_element());
 }
 
-// Each layer alone, so that a failure names the layer.
+// Tests each layer separately, so that a failure names the layer.
 BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
     const pali::npz_file file(network_file);
     pali::context ctx(1);
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
     }
     const auto near = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     const auto worst = pali::test::worst_difference({near.data(), 4096}, {want.data(), 4096});
-    BOOST_TEST(worst.absolute < 0.1, worst); // weights with eight significant bits, through thirteen layers
+    BOOST_TEST(worst.absolute < 0.1, worst); // the weights have eight significant bits and pass through thirteen layers
 }
 
 BOOST_AUTO_TEST_CASE(the_decoder_alone_is_enough) {
@@ -256,7 +256,7 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
     const pali::test::temporary_folder folder;
     changed_file file;
     file.tensors.erase("decoder.2.net.2.bias");
-    file.tensors.erase("encoder.9.net.4.weight"); // an incomplete encoder is an error; it is not ignored
+    file.tensors.erase("encoder.9.net.4.weight"); // an incomplete encoder is an error and not ignored
     file.tensors["decoder.13.weight"] = file.tensors["decoder.12.weight"];
     std::swap(file.tensors["decoder.6.weight"].shape[0], file.tensors["decoder.6.weight"].shape[1]); // (out, in) instead of (in, out)
     file.tensors["_vq_vae._embedding"].type = pali::dtype::i32;

@@ -1,4 +1,4 @@
-// Placing decoded masks in the image: bit-exact with Pillow, and the cases that Pillow does not define.
+// Placing decoded masks in the image: results are bit-exact with Pillow; also tests the cases that Pillow does not define.
 #include "answers.hpp"
 
 #include <support/golden.hpp>
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(floats_equal_pillow) {
     }
 }
 
-// The visible part equals that part of the mask in a larger image that contains the whole box.
+// The visible part of the mask equals the same part in a larger image that contains the whole box.
 BOOST_AUTO_TEST_CASE(a_box_partly_outside_is_cut_not_squeezed) {
     std::mt19937 random(2);
     for (const auto style : {pali::mask_style::hard, pali::mask_style::soft})
@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_does_no_harm) {
         for (const pali::box where :
              {pali::box{0, 0, infinite, 5}, pali::box{-infinite, 0, infinite, 5}, pali::box{0, none, 5, 5}, pali::box{0, 0, 2e7f, 5}})
             BOOST_TEST(code_of([&] { (void)pali::place_mask(values, where, 10, 10, style); }) == invalid, where);
-        // Sixteen million pixels wide, of which ten are visible: only those are computed.
+        // The mask is sixteen million pixels wide, of which ten are visible. Only those may be computed.
         BOOST_TEST((pali::place_mask(values, pali::box{-8e6f, -8e6f, 8e6f, 8e6f}, 10, 10, style).values.size() == 100u));
     }
 }

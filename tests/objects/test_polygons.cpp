@@ -1,4 +1,4 @@
-// Outlines of masks: filling them gives the masks back, by our own rule and by that of pycocotools.
+// Outlines of masks. Filling them must give the masks back, by the rule of this test and by that of pycocotools.
 #include "answers.hpp"
 
 #include <pali/objects/polygons.hpp>
@@ -76,7 +76,8 @@ BOOST_AUTO_TEST_CASE(filling_borders_gives_the_mask_back) {
     }
 }
 
-/// tests/golden/polygons.py: masks, and the RLE that pycocotools makes of their polygons. It has another fill rule, so a pixel may differ.
+/// tests/golden/polygons.py: masks, and the RLE that pycocotools makes of their polygons. pycocotools has a different fill rule, so a pixel
+/// may differ.
 BOOST_AUTO_TEST_CASE(polygons_are_the_masks_that_pycocotools_fills) {
     const json cases = read_json(data_path("objects/polygons.json"));
     BOOST_TEST(cases.size() >= 10u);

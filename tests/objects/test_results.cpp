@@ -371,7 +371,7 @@ BOOST_AUTO_TEST_CASE(labelme_opens_it) {
     BOOST_TEST(dog["points"] == json::parse("[[10.0, 0.0], [20.0, 10.0]]"));
     BOOST_CHECK_EXCEPTION((void)pali::labelme_text({.file = "a", .width = 9, .height = 9, .objects = objects}), pali::error,
                           with(errc::invalid_argument));
-    // Every length modulo 3, so every kind of base64 padding.
+    // Tests every length modulo 3, and so every kind of base64 padding.
     for (std::size_t width = 1; width < 20; ++width) {
         pali::object all = boxed("all", 1, {0, 0, static_cast<float>(width), 1});
         all.mask = pali::mask(width, 1);

@@ -1,4 +1,4 @@
-// RLE: equal to pycocotools' counts and strings, in both directions.
+// RLE: counts and strings equal those of pycocotools, in both directions.
 #include "answers.hpp"
 
 #include <pali/core/error.hpp>

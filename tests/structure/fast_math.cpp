@@ -1,4 +1,4 @@
-// A source compiled with -ffast-math, linked to bodies that were compiled without it.
+// A source that is compiled with -ffast-math and linked to bodies that were compiled without it.
 #include <pali/image/read.hpp>
 #include <pali/model.hpp>
 

@@ -1,4 +1,4 @@
-// One of two sources that include the whole library with its bodies: there are no duplicate symbols, and both see the same types.
+// One of two sources that include the whole library with its bodies. There must be no duplicate symbols, and both must see the same types.
 #include <pali/pali.hpp>
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Compiled several times with different flags and linked into one program; PALI_TEST_FLAGS names each. See odr_flags_main.cpp.
+// This source is compiled several times with different flags, and the objects are linked into one program. PALI_TEST_FLAGS names each
+// object. See odr_flags_main.cpp.
 #include "odr_flags.hpp"
 
 #include <pali/core/arena.hpp>

@@ -1,5 +1,6 @@
-// One program of sources with different flags: baseline x86-64 and -mavx2 -mfma, with and without NDEBUG. Each must be correct, and none
-// may run another's functions. The linker keeps one copy of each symbol, so symbols must differ where the flags make a difference.
+// Links objects with different flags into one program: baseline x86-64 and -mavx2 -mfma, with and without NDEBUG. Each object must compute
+// correct results, and none may run functions of another. The linker keeps one copy of each symbol, so symbols must differ where flags
+// change the code.
 #include "odr_flags.hpp"
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Calls that a variant cannot serve with any checkpoint. Each is compiled by itself, named by a macro, and must be refused; without a macro
-// the source compiles.
+// Calls that a variant cannot serve with any checkpoint. A macro selects one call, which must not compile. Without a macro, the source
+// compiles.
 #include <pali/config/paligemma_config.hpp>
 #include <pali/model.hpp>
 #include <pali/model/memory_of.hpp>
@@ -17,7 +17,7 @@ struct no_masks : pali::paligemma2<pali::gemma2_2b, pali::siglip_so400m_14<224>>
     static constexpr std::size_t vocab = 1100;
 };
 
-/// As if they were compiled: only the refusals are of interest here.
+/// Declares the bodies as compiled elsewhere, because this test only checks which calls do not compile.
 namespace pali {
 template <class Weights>
 struct model_bodies<odd_widths, Weights> {

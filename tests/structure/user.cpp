@@ -1,5 +1,5 @@
-// A user's source: includes the umbrella header and instantiates what a program uses. Compiled as users compile, with pali's headers under
-// -I, so that every warning in them shows.
+// A source like that of a user: it includes the umbrella header and instantiates what a program uses. It is compiled with pali's headers
+// under -I, so that the compiler shows every warning in them.
 #include <pali/pali.hpp>
 
 #include <iostream>

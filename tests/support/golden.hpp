@@ -1,4 +1,5 @@
-// Goldens: safetensors files written by the scripts in tests/golden, read as plain arrays, and the difference of a result from one.
+// Goldens are safetensors files that the scripts in tests/golden wrote. This header reads them as plain arrays and compares results with
+// them.
 #pragma once
 
 #include <pali/core/bfloat16.hpp>

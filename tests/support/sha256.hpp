@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), so that a large golden is one line.
+// SHA-256 (FIPS 180-4), by which a large golden becomes one line.
 #pragma once
 
 #include <array>

@@ -29,7 +29,8 @@ BOOST_AUTO_TEST_CASE(layout_is_that_of_the_reference) {
     }
 }
 
-// A common user error with every port: image markers, BOS and the newline in the prompt (transformers #36008, #35200; vLLM #14015).
+// A common user error with all ports is to write image markers, BOS or the newline into the prompt (transformers #36008, #35200; vLLM
+// #14015).
 BOOST_AUTO_TEST_CASE(prompts_as_people_write_them) {
     const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"), 1480);
     const auto want = pali::layout_prompt(text, "detect red circle", 4).tokens;
@@ -81,9 +82,7 @@ BOOST_AUTO_TEST_CASE(tasks_take_their_whole_prompt_too) {
     BOOST_CHECK_EXCEPTION((void)pali::answer_prompt("where?", "nowhere"), pali::error, refused);
 }
 
-// An error of earlier ports: the newline is tokenized with the prompt, and "
-// " + "
-// " merge to another token.
+// Earlier ports tokenized the newline together with the prompt, so that "\n" + "\n" merged to another token.
 BOOST_AUTO_TEST_CASE(the_newline_is_tokenised_apart) {
     for (const vocabulary& v : vocabularies()) {
         const pali::tokenizer text(v.model, 300000);

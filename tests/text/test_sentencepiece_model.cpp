@@ -1,4 +1,4 @@
-// tokenizer.model is untrusted: for any contents, opening it succeeds or throws, and nothing is printed.
+// tokenizer.model is untrusted. Whatever its contents, opening it must succeed or throw, and must not print anything.
 #include "vocabularies.hpp"
 
 #include <pali/core/error.hpp>
@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(an_image_piece_of_the_model_is_not_read_from_text) {
 }
 
 BOOST_AUTO_TEST_CASE(one_piece_that_becomes_the_image_token_is_refused) {
-    trial t; // memory layout varies between the runs; the search for the piece must terminate in each
+    trial t; // the memory layout varies between runs, and the search for the piece must terminate in each of them
     for (const char* text : {"a", "b", "c", "d", "e", "f", "g", "h"}) {
         BOOST_TEST(t.open(piece(text, 2) + bytes(2, number(3, 2)) + bytes(3, number(3, 0) + number(4, 0))) != "");
         BOOST_CHECK_THROW(pali::tokenizer(t.path(), 0), pali::error);

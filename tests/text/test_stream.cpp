@@ -13,7 +13,7 @@ using pali::token;
 
 namespace {
 
-/// The whole output of a stream; each piece must be complete characters.
+/// The whole output of a stream. Checks that each piece consists of complete characters.
 std::string streamed(const pali::tokenizer& text, const std::vector<token>& ids) {
     pali::text_stream stream(text);
     std::string out;

@@ -1,4 +1,4 @@
-// tokenizer.json: the ids of transformers; the file is untrusted.
+// tokenizer.json: ids must equal those of transformers. The file is untrusted.
 #include "vocabularies.hpp"
 
 #include <pali/core/error.hpp>
@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(texts_become_the_ids_of_transformers) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(runs_of_spaces_become_the_ids_of_transformers) { // sentencepiece differs: it takes the longest piece first
+BOOST_AUTO_TEST_CASE(runs_of_spaces_become_the_ids_of_transformers) { // sentencepiece would take the longest piece first
     const tokenizer text(cases_folder() / "spaces");
     const json& spaces = cases()["spaces"];
     BOOST_TEST(spaces["texts"].size() >= 200u);
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(ten_thousand_texts_become_the_ids_of_transformers) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(words_end_where_those_of_transformers_do) { // for tokens with single_word: "cat" and "dog" around every code point
+BOOST_AUTO_TEST_CASE(words_end_where_those_of_transformers_do) { // tokens with single_word: "cat" and "dog" around every code point
     const tokenizer text = open_source("saved");
     id_hash hash;
     std::size_t texts = 0;
@@ -175,7 +175,7 @@ BOOST_AUTO_TEST_CASE(words_end_where_those_of_transformers_do) { // for tokens w
     BOOST_TEST(texts / 2048 == cases()["around"].size());
 }
 
-// A single word: nothing is split before the merges. Searching the whole text for each merge would take an hour.
+// A single word, because the text is not split before the merges. Searching the whole text for each merge would take an hour.
 BOOST_AUTO_TEST_CASE(two_hundred_thousand_letters_become_the_ids_of_transformers) {
     std::string letters;
     numbers next{2};
@@ -238,11 +238,11 @@ BOOST_AUTO_TEST_CASE(the_order_and_form_of_the_file_do_not_matter) {
     BOOST_TEST(ids(file.dump()) == (std::vector<token>{7, 9, 6}));
     file["model"]["merges"] = json::array({"▁ a", "a b"});
     BOOST_TEST(ids(file.dump(4)) == (std::vector<token>{7, 9, 6}));
-    file["model"]["merges"] = json::array({"a b", "▁ a", "a b"}); // the later of two equal merges counts
+    file["model"]["merges"] = json::array({"a b", "▁ a", "a b"}); // of two equal merges, the later one counts
     BOOST_TEST(ids(file.dump()) == (std::vector<token>{7, 9, 6}));
     file["pre_tokenizer"] = nullptr;
     BOOST_TEST(ids(file.dump()) == (std::vector<token>{7, 9, 6}));
-    // json sorts keys, so merges came before vocab above. Now the order written by transformers.
+    // nlohmann::json sorts keys, so merges came before vocab above. This is the order that transformers writes.
     std::string written = small().dump();
     const std::size_t merges = written.find("\"merges\":"), next = written.find(",\"type\":\"BPE\"");
     const std::string part = written.substr(merges, next - merges);
@@ -273,7 +273,7 @@ BOOST_AUTO_TEST_CASE(names_of_special_tokens_come_from_the_files_beside_it) {
     BOOST_TEST(text.eos() == 11);
     BOOST_TEST((text.kind(11) == pali::piece_kind::hidden));
     for (const token id : text.encode("a</s>")) BOOST_TEST(id != 11);
-    BOOST_TEST(text.encode("a<s>") == (std::vector<token>{5, 10})); // a special token, handled like others here
+    BOOST_TEST(text.encode("a<s>") == (std::vector<token>{5, 10})); // a special token, handled like any other here
     std::ofstream(t.folder.path() / "tokenizer_config.json") << R"({"bos_token": 5})";
     BOOST_CHECK_EXCEPTION((void)t.open(file.dump()), pali::error, [](const pali::error& e) {
         return e.code() == errc::malformed_tokenizer && std::string(e.what()).find("tokenizer_config.json") != std::string::npos;
@@ -355,7 +355,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_supported_is_named) {
     with("/model/fuse_unk", false, "model.fuse_unk is false");
     with("/model/byte_fallback", false, "model.byte_fallback is false");
     with("/model/ignore_merges", true, "model.ignore_merges is true");
-    json backend = small(); // as AutoTokenizer of transformers 5 saves a tokenizer.model
+    json backend = small(); // what AutoTokenizer of transformers 5 saves for a tokenizer.model
     backend["model"]["ignore_merges"] = true;
     backend["normalizer"] = {{"type", "Sequence"}, {"normalizers", {backend["normalizer"]}}};
     backend["pre_tokenizer"] = json::parse(

@@ -9,7 +9,7 @@ BOOST_AUTO_TEST_SUITE(utf8)
 
 namespace {
 
-/// By definition: decodes the code point and checks that this encoding of it is valid.
+/// Follows the definition: decodes the code point and checks that this is its valid encoding.
 std::size_t length_by_definition(const std::string& s) {
     const auto b = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
     if (b(0) < 0x80) return 1;

@@ -1,4 +1,4 @@
-// Binding of checkpoint tensors to the members of a model: names, shapes, dtypes, memory; all problems are reported in one error.
+// Binding the tensors of a checkpoint to the members of a model: names, shapes, dtypes and memory. One error must report all problems.
 #include <pali/core/error.hpp>
 #include <pali/kernels/product/quantize_strip.hpp>
 #include <pali/weights/binder.hpp>
@@ -223,7 +223,7 @@ BOOST_AUTO_TEST_CASE(tensors_that_nobody_asks_for_are_told_and_no_error) {
     });
 }
 
-// A weight of a layer beyond the configured number would change the answer.
+// A weight of a layer beyond the configured number of layers would change the answer, so it is an error.
 BOOST_AUTO_TEST_CASE(weights_of_layers_are_not_left_over) {
     const std::pair<const char*, bool> all[] = {{"model.language_model.layers.3.post_feedforward_layernorm.weight", true},
                                                 {"vision_tower.encoder.layers.27.mlp.fc1.bias", true},
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(ten_of_a_kind_are_told) {
     std::vector<const float*> vectors(130);
     for (int i = 0; i < 130; ++i) names.root()["absent"].vector(std::to_string(i), vectors[static_cast<std::size_t>(i)], 1);
     const std::string message = problems(names);
-    BOOST_TEST(std::count(message.begin(), message.end(), '\n') == 24); // 10 and a count, twice, a heading and the hint
+    BOOST_TEST(std::count(message.begin(), message.end(), '\n') == 24); // twice 10 tensors and a count, a heading and the hint
     for (const char* const part : {"397 tensors do not fit", "and 119 more", "and 258 more"})
         BOOST_TEST(message.find(part) != std::string::npos, part << " is not in " << message);
 }
@@ -460,7 +460,7 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_found) {
     BOOST_TEST(pali::describe_not_finite(c.table).in_a_row() == "file: tensor 'inf' has -inf at (1), file: tensor 'nan' has nan at (2, 7)");
 }
 
-// A group with such an element gets a non-finite scale, so that it shows in the results.
+// A group with an element that is not finite gets a scale that is not finite, so that the results show it.
 BOOST_AUTO_TEST_CASE(rounding_keeps_what_is_not_finite) {
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         std::vector<float> strip(8 * 64, 1.f);

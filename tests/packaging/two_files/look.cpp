@@ -1,4 +1,5 @@
-// The program of the route two_files: what model<dynamic> says, what a type of this source says, the compiled levels, the one in use.
+// The program of the route two_files. Prints the answer of model<dynamic>, the answer of a type of this source, the compiled levels, and
+// the level in use.
 #include "pali.hpp"
 
 #define PALI_OWN_VARIANT // an application's own header may have included pali.hpp without it, as the line above
