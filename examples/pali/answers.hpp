@@ -64,7 +64,7 @@ public:
     /// The name of an answered image as the user gave it.
     [[nodiscard]] const std::string& given(const std::string& key) const { return m_answers.at(key).given; }
     [[nodiscard]] std::uint64_t version(const std::string& key) const { return m_answers.at(key).version; }
-    /// Size in bytes of the image when it was answered; hash() is that of its content.
+    /// Size in bytes of the image when it was answered. hash() returns the hash of its content at that time.
     [[nodiscard]] std::uint64_t size_of_image(const std::string& key) const { return m_answers.at(key).size; }
     [[nodiscard]] const std::string& hash(const std::string& key) const { return m_answers.at(key).hash; }
     /// Places where the image has been found; the most recent one is last.

@@ -202,9 +202,9 @@ std::vector<std::pair<std::string, std::string>> names_in_results(const answers&
         return std::adjacent_find(order.begin(), order.end(), equal_names) == order.end();
     };
     if (are_unlike()) return order;
-    for (auto& [name, key] : order) name = all.given(key); // two folders have the same name
+    for (auto& [name, key] : order) name = all.given(key); // needed if two folders have the same name
     if (are_unlike()) return order;
-    for (auto& [name, key] : order) name = key; // the same relative paths, given in different folders
+    for (auto& [name, key] : order) name = key; // needed if different folders have the same relative paths
     std::sort(order.begin(), order.end());
     return order;
 }

@@ -149,20 +149,20 @@ typedef struct pali_options {
     size_t num_beams;      /**< beam search if greater than 1; requires temperature 0 */
     pali_on_text on_text;  /**< may be null */
     pali_on_progress
-        on_progress;   /**< stages "image", "prefill" and "decode", or "search" with beams; fraction of the whole call; may be null */
+        on_progress;   /**< stages "image", "prefill" and "decode", or "search" with beams; the fraction of the whole call; may be null */
     void* user;        /**< passed to the callbacks */
     float temperature; /**< 0: greedy, always the most likely token */
     float top_p;       /**< nucleus sampling: the most likely tokens that reach this probability, at most 1; 0: all */
     float min_p;       /**< drops tokens less likely than this fraction of the most likely one, at most 1; 0: none */
     float repetition_penalty; /**< above 1: penalizes tokens already in the sequence; 0: off, same as 1 */
     int32_t early_stopping;   /**< beam search: nonzero stops as soon as num_beams answers are complete */
-    int32_t constrained;      /**< pali_find: nonzero restricts the answer to well-formed objects with the labels asked for */
+    int32_t constrained;      /**< pali_find: nonzero restricts the answer to well-formed objects with requested labels */
     float typical_p;          /**< typical sampling: the most typical tokens that reach this probability, at most 1; 0: all */
     float length_penalty;     /**< beam search: scores are divided by length^length_penalty; 0: 1; 1e-30 has the effect of no penalty */
 } pali_options;
 
 /** Answers a prompt, such as "caption en" or "answer en where is the cat?", about `count` images in the given order. `options` may be null.
- * If a callback stops it, the call still succeeds: the answer holds the text so far, with PALI_STOP_CANCELLED. */
+ * If a callback stops the call, it still succeeds: the answer holds the text so far, with PALI_STOP_CANCELLED. */
 PALI_API pali_status pali_generate(pali_model* model, const pali_image* const* images, size_t count, const char* prompt,
                                    const pali_options* options, pali_answer** answer);
 

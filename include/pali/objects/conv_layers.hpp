@@ -39,7 +39,7 @@ public:
 private:
     kernels::conv_shape m_shape;
     rows<const float> m_as_stored; // valid from bind() to pack()
-    const float* m_bias = nullptr; // likewise
+    const float* m_bias = nullptr; // valid from bind() to pack()
     kernels::conv_weights m_weights;
 };
 

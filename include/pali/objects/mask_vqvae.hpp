@@ -122,7 +122,7 @@ private:
 class mask_vqvae : mask_vqvae_sizes {
 public:
     /// Reads a .npz or .safetensors file with the tensor names of vae-oid.npz, in float32 or a 16-bit type; the encoder is optional. The
-    /// file is not needed afterwards. Throws whatever its reader throws; errc::unsupported_format for another extension;
+    /// file is not needed afterwards. Throws what the reader of the file throws; errc::unsupported_format for another extension;
     /// errc::checkpoint_mismatch listing missing, unexpected and misshapen tensors; errc::malformed_file for values that are not finite.
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());

@@ -24,7 +24,7 @@ namespace object_detail {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
-    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // whole numbers
+    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // integers
 };
 
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {

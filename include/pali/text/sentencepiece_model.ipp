@@ -156,7 +156,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
             if (piece.text.empty())
                 throw error(errc::malformed_tokenizer,
                             {file, ": piece ", model.pieces.size(),
-                             " is empty"}); // checked at once, because an empty piece takes only two bytes of the file
+                             " is empty"}); // checked immediately, because an empty piece takes only two bytes of the file
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {

@@ -80,7 +80,7 @@ struct dot_floats_simd {
     using element = Element;                                                     ///< element type of weights
     static constexpr std::size_t lanes = arch::simd<A>::lanes;                   ///< floats of a register of sums
     static constexpr std::size_t pair = dot_detail::numbers_at_once<A, Element>; ///< elements of a row per step
-    /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 where there are 32 registers.
+    /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 if there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
 

@@ -1,4 +1,4 @@
-// An operand of a product: one of the weight matrices that the same activations are multiplied by.
+// An operand of a product: one of several weight matrices by which the same activations are multiplied.
 #pragma once
 
 #include <pali/core/rows.hpp>
