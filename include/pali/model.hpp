@@ -116,9 +116,9 @@ public:
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers several requests as one batch, in the given order. Each answer is the same as from a call of its own. One decode step reads
-    /// the weights once for all answers. Progress is reported to the first non-empty `on_progress` among the requests. A callback that
-    /// returns false stops the whole batch.
+    /// Answers several requests as one batch, in the given order. Each answer is the same as if its request were the only one. One decode
+    /// step reads the weights once for all answers. Progress is reported to the first non-empty `on_progress` among the requests. A
+    /// callback that returns false stops the whole batch.
     std::vector<generation> generate(std::span<const request> requests);
     /// Answers one prompt about each of several images, as one batch. All answers share the callbacks of `options`, which may take the
     /// answer's index as their first argument. Throws errc::cancelled if `on_progress` stops the encoding of an image.

@@ -75,8 +75,8 @@ public:
     /// Whether the value is present but not an object, which section() has already reported.
     [[nodiscard]] bool is_broken(const char* key) const { return find_value(key) != nullptr && !find_value(key)->is_object(); }
 
-    /// An integer in [lowest, highest]; `otherwise` if the key is absent. Returns 0 for an invalid value, and callers skip further checks
-    /// of a 0.
+    /// An integer in [lowest, highest]; `otherwise` if the key is absent. Returns 0 for an invalid value; callers exclude 0 from further
+    /// checks.
     [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise, std::size_t lowest, std::size_t highest) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;

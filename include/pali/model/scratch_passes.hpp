@@ -72,9 +72,9 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-/// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for each
-/// tower of vision/ and decoder/ and one for each kernel that takes scratch memory. One layer is enough, because all layers take the same.
-/// A test compares the result with a real arena.
+/// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for the
+/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. One layer is enough, because all
+/// layers take the same. A test compares the result with a real arena.
 template <class Weights>
 class scratch_passes {
 public:

@@ -209,8 +209,7 @@ private:
  * - A fifth loc in a row starts the next box, which leaves the previous one without a label. A seg after the sixteenth is ignored, as in
  *   big_vision.
  * - A box is skipped if it is incomplete, has a malformed tag (`<loc9999>`, `<loc12>`, a truncated `<loc01`), no area or swapped corners:
- *   big_vision's evaluator treats these as invalid too. A skipped box is counted and its label is dropped. Mask codes without a box are
- * also counted as skipped.
+ *   big_vision's evaluator treats these as invalid too. Skipped boxes lose their label and are counted, as are mask codes without a box.
  * - An object with missing or malformed mask codes has no mask.
  * - Duplicate boxes stay separate objects; see merge().
  * - Bytes that are not valid UTF-8 become U+FFFD in label and text; control characters are kept. Ranges refer to the bytes of `answer`.

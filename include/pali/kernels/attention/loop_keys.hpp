@@ -161,9 +161,9 @@ struct attention_pass {
 } // namespace detail
 
 /**
- * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys mask(t), which are those that token t sees. q is (T,
- * heads · head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and
- * values and the arithmetic. out has the shape of q and must not alias it.
+ * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that token t sees, which are mask(t). q is (T, heads ·
+ * head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and values
+ * and the arithmetic. out has the shape of q and must not alias it.
  *
  * Parts of the keys are accumulated separately and then added in order. So the order of every sum depends only on the positions of the
  * keys, and a token's result does not depend on other tokens or on the threads. If there are few blocks of queries, threads work on
