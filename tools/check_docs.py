@@ -5,7 +5,7 @@ usage: check_docs.py [CHECK...] [--root DIR]      runs the named checks; without
        check_docs.py --self-test
 
 links     a link to a file of the tree leads to one, and its #anchor to a heading there; docs/start.md names every page of docs
-options   pali, its subcommands and its options are those of examples/pali and of option_list.hpp; options of other programs are named in their source
+options   subcommands and options of pali exist in examples/pali or option_list.hpp; options of other programs occur in their source
 """
 import argparse
 import pathlib

@@ -129,7 +129,7 @@ def check_intrinsics(t):
 
 
 def check_flags(t):
-    """Code that depends on the compiler's ISA flags must be in the inline namespace named after them; see arch/simd.hpp."""
+    """Code that depends on the compiler's ISA flags must be in the inline namespace that is named after them; see arch/simd.hpp."""
     for path in t.headers:
         code = code_of(path.read_text(encoding="utf-8"))
         match = re.search(r"\barch::native\b|\barch::simd<>|\bkernels::active\(\)", code)

@@ -101,7 +101,7 @@ def lines_of(name):
 
 
 def includes(name):
-    """(conditions that it stands under, name) of the headers of ours; bodies after the text, under "#ifndef PALI_COMPILED", are left out."""
+    """Yields (conditions of the #include, name) for each included header of pali, without the bodies under "#ifndef PALI_COMPILED"."""
     conditions = []
     for line in lines_of(name):
         if re.match(r"\s*#\s*if", line):
@@ -115,7 +115,7 @@ def includes(name):
 
 
 def bodies(name):
-    """What stands under "#ifndef PALI_COMPILED"."""
+    """Yields the files that are included under "#ifndef PALI_COMPILED"."""
     inside = False
     for line in lines_of(name):
         inside = bool(BODIES.match(line)) or inside and not re.match(r"\s*#\s*endif", line)
@@ -154,7 +154,7 @@ class file_of_parts:
         self.put(name)
 
     def hoist(self, name):
-        """Adds a header; of an .ipp file only its includes, because the .ipp itself is inserted at its conditional #include."""
+        """Adds a header. Of an .ipp file, adds only its includes, because the file itself is inserted at its conditional #include."""
         if name.endswith(".hpp"):
             return self.add(name)
         for conditions, other in includes(name):
@@ -196,7 +196,7 @@ class file_of_parts:
         self.later += bodies(name)
 
     def add_bodies(self):
-        """Those of all files so far, and of the files that they include."""
+        """Adds the bodies of all files so far, and of the files that they include."""
         while self.later:
             self.add(self.later.pop(0))
 

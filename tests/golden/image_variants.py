@@ -594,7 +594,8 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
         exif[0x112] = value
         case(f"{ending}_orientation_{value}.{ending}", encode(smooth, kind, quality=80, exif=exif.tobytes()), mean=2, most=16)
     case(f"{ending}_colour_edges.{ending}", encode(edges, kind, quality=80), mean=2, most=16)
-    # An odd side that moves to the front splits a block of subsampled chroma; a quarter turn of 4:2:2 makes rows of pairs of columns.
+    # If the end of an odd side moves to the front, a block of subsampled chroma is split. A quarter turn of 4:2:2 turns pairs of columns into
+    # pairs of rows.
     for name, more in (("420", {}), ("422", {"chroma": 422} if kind == "HEIF" else {"subsampling": "4:2:2"})):
         for width, height in ((W, H), (W, H + 1), (W - 1, H)):
             for value in range(1, 9):

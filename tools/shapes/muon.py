@@ -1,4 +1,4 @@
-"""The Muon optimizer (https://kellerjordan.github.io/posts/muon) for hidden matrices: momentum, orthogonalized. Works in float32. Matrices
+"""The Muon optimizer (https://kellerjordan.github.io/posts/muon) for hidden matrices: orthogonalizes the momentum. Works in float32. Matrices
 of one shape are batched, and the workers share the orthogonalization."""
 import torch
 import torch.distributed
