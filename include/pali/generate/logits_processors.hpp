@@ -16,7 +16,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A token with nonzero probability, as the processors sort and weigh it.
+/// A token that can be drawn, as the processors sort and weigh it.
 struct drawable {
     float key = 0;           ///< sort key
     float probability = 0;   ///< 0 to 1
