@@ -13,12 +13,12 @@
 #define PALI_COMPILES_BODIES
 #include "pali.hpp"
 
-// The kernels of one level, as an object that registers itself in the program's list. Compiled once per level, with PALI_LEVEL and the
-// flags of that level.
+// The kernels of one level, as an object that registers itself in the program's list of levels. This file is compiled once per level, with
+// PALI_LEVEL and the compiler flags of that level.
 
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// The level of this object, as its flags define it.
+/// The level of this object, derived from the compiler flags.
 inline constexpr level own =
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
     level::x86_64_v4;
@@ -37,13 +37,13 @@ constinit compiled_level this_level{.which = own,
 #endif
                                     .kernels = &kernels::own_level};
 
-/// Runs before dynamic initialization, in which a global object may already open a model.
+/// Runs before dynamic initialization, because the constructor of a global object may already open a model.
 [[gnu::constructor(101)]] static void enter() noexcept { add(this_level); }
 
 }}}} // namespace pali::PALI_ABI::arch::PALI_SIMD
 
 #ifndef PALI_LEVEL
-// Bodies of dispatch.hpp. Compiled once; header-only programs have no list.
+// Bodies of dispatch.hpp. They are compiled once. Header-only programs have no list of levels.
 
 #include <algorithm>
 #include <cstdlib>
@@ -80,7 +80,7 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
     const auto lacks = [&](std::string_view why) -> selection {
         throw error(errc::unsupported_arch, {"PALI_ARCH is \"", name, "\", ", why});
     };
-    std::optional<level> wanted; // exactly this level
+    std::optional<level> wanted; // the level that `name` requests
     for (const level one : {level::baseline, level::x86_64_v3, level::x86_64_v4})
         if (name == name_of(one)) wanted = one;
     if (name == "simd") wanted = level::baseline;
@@ -112,7 +112,8 @@ PALI_INLINE const selection& selected() {
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Body of active(), the kernels of the selected level. Compiled once; header-only programs have a single level.
+// Body of active(), which returns the kernels of the selected level. It is compiled once. Header-only programs have a single level and do
+// not use this file.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 

@@ -51,8 +51,8 @@
 #define PALI_VERSION_PATCH 0
 /// @}
 
-/// Whether assert() checks the preconditions of kernels. Header-only use follows NDEBUG. Compiled bodies are unchecked, whatever the flags
-/// of the sources that use them, unless the build defines this as 1 for all sources, as a Debug build of pali::compiled does.
+/// Whether kernels check their preconditions with assert(). In header-only use, this follows NDEBUG. With compiled bodies it is 0, whatever
+/// the flags of the sources that use them, unless the build defines it as 1 for all sources. A Debug build of pali::compiled does so.
 #ifndef PALI_CHECKED
 #  if defined(NDEBUG) || defined(PALI_COMPILED)
 #    define PALI_CHECKED 0
@@ -62,7 +62,7 @@
 #endif
 
 /// Inline namespace of every name in the library. It differs per minor version, so that two versions can be linked into one program. It
-/// also differs where preconditions are checked, so that checked and unchecked sources never share a function.
+/// also differs between checked and unchecked sources, so that they never share a function.
 #if !PALI_CHECKED
 #  define PALI_ABI PALI_VERSION_NAME(v, PALI_VERSION_MAJOR, PALI_VERSION_MINOR, )
 #else
@@ -77,7 +77,7 @@
 #define PALI_VERSION_QUOTE(number) #number
 /// @}
 
-#ifdef __cpp_inline_variables // neither C nor the older C++ that pali.h supports
+#ifdef __cpp_inline_variables // skipped in C and in the older C++ standards that pali.h supports
 /// The library: models, and the parts they are built from, each usable on its own.
 namespace pali { inline namespace PALI_ABI {
 
@@ -89,13 +89,14 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 
 // Internal macros of the library, all prefixed with PALI_; users need none.
 
-// One error message and nothing after it: a missing header stops the compilation.
+// Shows a single error message: the missing header then stops the compilation.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
 #  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
 #  include <pali_needs_cxx20>
 #endif
 
-// Checked before any other header, with #error: a compiler without 32-bit headers would stop at the first include, before a static_assert.
+// Checked by #error before any header is included. A compiler without 32-bit headers would stop at the first include, before it reaches a
+// static_assert.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -124,12 +125,12 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_TARGET(features)
 #endif
 
-/// For a loop whose body fills the registers: clang would unroll it and spill.
+/// For a loop whose body already uses all registers: clang would unroll it and spill.
 #if defined(__clang__)
 #  define PALI_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #  define PALI_UNROLL _Pragma("clang loop unroll(full)") ///< for a short loop whose counter selects registers
 #  define PALI_UNROLL_EIGHT                                                                                                                \
-      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, by eight: fully unrolled, clang would spill what iterations share
+      _Pragma("clang loop unroll_count(8)") ///< for a longer loop, by eight: clang would spill shared values if it unrolled all
 #elif defined(__GNUC__)
 #  define PALI_NO_UNROLL
 #  define PALI_UNROLL _Pragma("GCC unroll 8")
@@ -140,7 +141,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_UNROLL_EIGHT
 #endif
 
-/// For parts of an inner loop: a call would spill its registers.
+/// For functions and lambdas that an inner loop calls: a real call would spill the loop's registers.
 #if defined(__GNUC__) || defined(__clang__)
 #  define PALI_ALWAYS_INLINE __attribute__((always_inline))
 #else
@@ -169,8 +170,8 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_READ_AGAIN (void)0
 #endif
 
-/// Forces a vector into a register. Without it g++ reloads the vector from memory for each use, or delays the sums that produce it and
-/// spills their terms.
+/// Forces a vector into a register. Without it g++ reloads the vector from memory for each use, or delays the additions that produce it and
+/// spills their operands.
 #if defined(__x86_64__) && !defined(__clang__)
 #  define PALI_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else
@@ -184,7 +185,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_WORKED_OUT(pointer) (void)0
 #endif
 
-// Concepts of configuration types: the members that every configuration has, constant at compile time or read at run time.
+// Concepts of configuration types. They name the members of a configuration, which are constants at compile time or are read at run time.
 
 #include <concepts>
 #include <cstddef>
@@ -194,8 +195,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace config_detail {
 
-/// False for a configuration with compile-time sizes that are invalid. `dynamic` has ordinary members, which are checked when they are
-/// read.
+/// Returns false if the sizes are compile-time constants and invalid. The members of `dynamic_vision` are not constants; they are checked
+/// when they are read.
 template <class C>
 [[nodiscard]] consteval bool has_possible_vision() {
     if constexpr (!std::is_member_object_pointer_v<decltype(&C::patch_size)> && !std::is_member_object_pointer_v<decltype(&C::heads)>)
@@ -249,12 +250,12 @@ concept model_config = decoder_config<C> && requires(const C c) { requires visio
 
 }} // namespace pali::PALI_ABI
 
-// The fields of a configuration, once: their keys in config.json and their limits. Copying, comparing, reading and writing configurations
-// all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
+// The single list of all fields of a configuration: their keys in config.json and their limits. Copying, comparing, reading and writing
+// configurations all visit these lists. tests/config/test_config_fields.cpp fails if `dynamic` has a member that the lists lack.
 
 namespace pali { inline namespace PALI_ABI { namespace config_fields {
 
-/// A number of pixels, from `least` to `most`; one for both sides.
+/// A side in pixels, from `least` to `most`. Width and height are equal.
 struct side {
     const char* key;   ///< in config.json
     std::size_t least; ///< smallest value
@@ -270,14 +271,14 @@ struct size {
 struct number {
     const char* key;          ///< in config.json
     bool allow_zero = false;  ///< whether 0 is allowed
-    bool only_gemma2 = false; ///< not read for the first generation, whose value follows from other fields
+    bool only_gemma2 = false; ///< not read for Gemma 1, where the value follows from other fields
 };
-/// A softcap, 0 or above; null in config.json stands for 0, which is none.
+/// A softcap, 0 or above. 0 means no softcap; null in config.json stands for 0.
 struct softcap {
     const char* key;          ///< in config.json
-    bool only_gemma2 = false; ///< 0 in the first generation, whatever the file has
+    bool only_gemma2 = false; ///< always 0 for Gemma 1, whatever the file contains
 };
-/// The base of RoPE, which has several forms in config.json.
+/// The base of RoPE, which config.json can express in several forms.
 struct rope_base {
     const char* key; ///< in config.json
 };
@@ -290,8 +291,8 @@ struct generation {
 inline constexpr std::size_t most_width = std::size_t{1} << 20, most_heads = std::size_t{1} << 12, most_layers = std::size_t{1} << 12,
                              most_pixels_a_side = std::size_t{1} << 14, most_tokens = 0x7fffffff, most_window = 0x7fffffff;
 
-/// Calls visit(field, member...) for each number of a vision tower; the keys are those of `vision_config`. Each argument is a
-/// vision_config.
+/// Calls visit(field, member...) for each field of a vision tower. The keys are those of the section `vision_config`. Each argument models
+/// the concept vision_config.
 template <class Visit, class... Configs>
 constexpr void visit_vision(Visit&& visit, Configs&... of) {
     visit(side{"image_size", 1, most_pixels_a_side}, of.image_size...);
@@ -303,7 +304,8 @@ constexpr void visit_vision(Visit&& visit, Configs&... of) {
     visit(number{"layer_norm_eps", true}, of.norm_eps...);
 }
 
-/// The same for a decoder; the keys are those of `text_config`. The sliding windows are a function of the layer and not visited.
+/// Same, for a decoder. The keys are those of the section `text_config`. Sliding windows are not visited, because they are a function of
+/// the layer.
 template <class Visit, class... Configs>
 constexpr void visit_decoder(Visit&& visit, Configs&... of) {
     visit(generation{"model_type"}, of.post_norms...);
@@ -341,7 +343,8 @@ struct dynamic_vision {
     /// @}
 };
 
-/// A model of any size: satisfies `model_config` with ordinary members. Each member costs a load where a compiled type has a constant.
+/// A model of any size: satisfies `model_config` with ordinary members. Reading a member costs a load, where a compiled type has a
+/// constant.
 struct dynamic {
     dynamic_vision vision; ///< the vision tower
     /// @{
@@ -377,7 +380,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Common to Gemma 1 decoders: pre-norms only, no softcaps, no sliding windows. arXiv 2403.08295.
 struct gemma_family {
     static constexpr std::size_t vocab = 257216;   ///< 256000 + 1024 `<loc>` + 128 `<seg>` + `<image>`, padded to a multiple of 64
-    static constexpr std::size_t positions = 8192; ///< tokens of the longest sequence: max_position_embeddings
+    static constexpr std::size_t positions = 8192; ///< maximum sequence length in tokens: max_position_embeddings
     /// @{
     /// See decoder_config; values of transformers GemmaConfig.
     static constexpr float attention_softcap = 0, final_softcap = 0, rope_theta = 10000, norm_eps = 1e-6f;
@@ -475,7 +478,7 @@ struct paligemma : Decoder {
     [[no_unique_address]] Vision vision{}; ///< the vision tower
 };
 
-/// PaliGemma 2 (arXiv 2412.03555): the same with a Gemma 2 decoder.
+/// PaliGemma 2 (arXiv 2412.03555): a Gemma 2 decoder with a SigLIP vision tower.
 template <decoder_config Decoder, vision_config Vision>
     requires(Decoder::post_norms)
 struct paligemma2 : paligemma<Decoder, Vision> {};
@@ -538,7 +541,7 @@ static_assert(model_config<shapes>);
 
 }} // namespace pali::PALI_ABI
 
-// The text of an error, given as parts that are joined only when there is something to throw.
+// The text of an error, given as parts that are joined only if the error is thrown.
 
 #include <cstdint>
 #include <initializer_list>
@@ -638,19 +641,19 @@ enum class errc : int {
     forked_process = 106,      ///< a model is used in a child process after fork(), where its threads do not exist
     cannot_open = 201,         ///< a file or folder is missing or cannot be read
     malformed_file = 202,      ///< the contents violate the file's format
-    unsupported_format = 203,  ///< a valid format in a form that is not supported (dtype, compression, …)
+    unsupported_format = 203,  ///< a valid file that uses an unsupported part of its format (dtype, compression, …)
     cannot_write = 204,        ///< a file cannot be written
-    checkpoint_mismatch = 301, ///< missing, misshapen or (load_options::strict) unexpected tensors; up to ten of a kind per message
+    checkpoint_mismatch = 301, ///< missing or misshapen tensors, or unexpected ones (load_options::strict); ten of a kind per message
     config_mismatch = 302,     ///< config.json differs from the compiled configuration; up to ten differences in one message
     malformed_config = 303,    ///< config.json is not JSON, lacks a field, or has a value of the wrong type
-    unsupported_config = 304,  ///< a valid model of a kind that this library does not run
+    unsupported_config = 304,  ///< a valid model that this library does not support
     malformed_image = 401,     ///< an image that cannot be decoded
     image_too_large = 402,     ///< an image exceeds the limits on sides or pixels
     unsupported_image = 403,   ///< the image format is not supported by this build
     malformed_tokenizer = 501, ///< tokenizer.model or tokenizer.json cannot be read
     missing_token = 502,       ///< a token that the model needs (`<image>`, `<bos>`, …) has no id
     invalid_prompt = 503,      ///< a prompt cannot be laid out
-    unsupported_arch = 601,    ///< PALI_ARCH asks for what this processor or build lacks, or no compiled kernels fit the processor
+    unsupported_arch = 601,    ///< PALI_ARCH requests what this processor or build lacks, or no compiled kernels fit the processor
 };
 
 /// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".
@@ -756,7 +759,7 @@ decltype(auto) with_config(std::string_view name, Function&& f) {
     return detail::with_config_from<0>(name, f);
 }
 
-/// The name of the variant that equals `sizes` in every field; nothing if there is none.
+/// The name of the variant that equals `sizes` in every field; std::nullopt if there is none.
 [[nodiscard]] std::optional<std::string_view> matching_variant(const dynamic& sizes);
 
 }} // namespace pali::PALI_ABI
@@ -794,9 +797,9 @@ namespace pali { inline namespace PALI_ABI {
 /// Options and limits for reading an image. The limits are checked against the image header, before pixel memory is allocated.
 struct read_options {
     bool keep_exif_orientation = false; ///< keeps JPEG, PNG and WebP as stored instead of applying the orientation in their metadata
-    std::size_t max_side = 65500;       ///< in pixels; the largest side a JPEG can have
-    std::size_t max_pixels = 178956970; ///< in pixels; where Pillow warns of a decompression bomb
-    /// Called with one sentence if the image was read but may not look as intended (16-bit gray clipped to white). May be empty.
+    std::size_t max_side = 65500;       ///< in pixels; the default is the largest side a JPEG can have
+    std::size_t max_pixels = 178956970; ///< the default is the limit above which Pillow warns of a decompression bomb
+    /// Called with one sentence if the image was read but may not look as intended, because 16-bit gray was clipped to white. May be empty.
     std::function<void(std::string_view)> on_warning = {};
 };
 
@@ -812,7 +815,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Reads an image file. Formats: JPEG, PNG, GIF (first frame), BMP, TGA, PNM (P1 to P6) and, if their libraries were found at build time,
 /// WebP (first frame), HEIC, AVIF and TIFF (first page). The format is detected from the content. The pixels equal those of Pillow's
 /// `exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; 16-bit color keeps its high byte; 16-bit gray is clipped to 255.
-/// For HEIC and AVIF the container's rotation is always applied, for TIFF the orientation tag, whatever `options` says. Throws
+/// The rotation in a HEIC or AVIF container and the orientation tag of a TIFF are always applied, whatever `options` says. Throws
 /// `cannot_open`, `unsupported_image` (format or variant not supported by this build), `image_too_large` (exceeds the limits in `options`)
 /// or `malformed_image` (damaged or truncated).
 [[nodiscard]] image read_image(const std::filesystem::path& path, const read_options& options = {});
@@ -822,7 +825,7 @@ namespace pali { inline namespace PALI_ABI {
 
 }} // namespace pali::PALI_ABI
 
-// Configuration of image preprocessing: what preprocessor_config.json holds and what preprocess() does.
+// Configuration of image preprocessing: the contents of preprocessor_config.json, which preprocess() applies.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -857,29 +860,30 @@ struct checkpoint_config {
     std::int32_t pad = 0;              ///< `pad_token_id`
     std::vector<std::int32_t> eos{1};  ///< `eos_token_id`: each of these ends generation; may be empty
     std::size_t positions = 8192;      ///< `max_position_embeddings`: maximum sequence length, image tokens and answer included
-    bool tied = true;                  ///< `tie_word_embeddings`: one matrix is embedding and head, if the file has only one of them
+    bool tied = true;                  ///< `tie_word_embeddings`: if the file has only one of embedding and head, it serves as both
     std::string dtype;                 ///< dtype of the stored weights, "bfloat16"; empty if unspecified
     std::filesystem::path file;        ///< config.json, for messages
-    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless the file has another
+    preprocessing image;               ///< image preprocessing; its size is image_size of config.json unless its own file gives one
     std::filesystem::path image_file;  ///< file of `image`, for messages; may not exist
 };
 
-/// Reads config.json and, if present, generation_config.json, processor_config.json and preprocessor_config.json.
-/// `given` is the checkpoint folder, as find_checkpoint() takes it, or a file in it. Missing fields get the defaults of transformers 5.23
+/// Reads config.json and, if present, generation_config.json, processor_config.json and preprocessor_config.json. `given` is a checkpoint
+/// as find_checkpoint() accepts it, or a file in the checkpoint folder. Missing fields get the defaults of transformers 5.23
 /// (models/{paligemma,gemma,gemma2,siglip}/configuration_*.py). A quantization_config is ignored, because the tensors themselves decide.
 /// Token ids come from generation_config.json, then config.json, then its text_config. Throws what find_checkpoint() throws;
 /// errc::cannot_open; errc::malformed_config for a value of the wrong type or a contradiction; errc::unsupported_config for a model of
-/// another kind. One message lists the problems of all files, at most ten; if both kinds occur, the code is malformed_config.
+/// another kind. One message lists at most ten problems of all files. If malformed and unsupported values both occur, the code is
+/// malformed_config.
 [[nodiscard]] checkpoint_config read_checkpoint_config(const std::filesystem::path& given);
 
 }} // namespace pali::PALI_ABI
 
-// Progress of long operations, and the way to cancel them.
+// The callback that reports the progress of long operations and can cancel them.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the fraction of the whole call that
-/// is done, 0 to 1, which never decreases. Return false to cancel the call; the callback is then not called again.
+/// Called with the name of the stage ("load", "image", "prefill", "decode", "search", "quantize") and the completed fraction of the whole
+/// call, 0 to 1, which never decreases. If it returns false, the call is cancelled and the callback is not called again.
 using progress_callback = std::function<bool(std::string_view stage, double fraction)>;
 
 }} // namespace pali::PALI_ABI
@@ -921,7 +925,7 @@ struct float16 {
         else if (size >= 0x477ff000u) bits = static_cast<std::uint16_t>(sign | 0x7c00u); // 65520 and above
         else if (size >= 0x38800000u)
             bits = static_cast<std::uint16_t>(sign | ((size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13)); // normal: from 2^-14
-        else { // subnormal, a multiple of 2^-24, which is the ulp of float32 in [0.5, 1): adding 0.5 rounds
+        else { // subnormal, a multiple of 2^-24. That is the ulp of float32 in [0.5, 1), so adding 0.5 rounds
             const float shifted = std::bit_cast<float>(size) + 0.5f;
             bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
         }
@@ -948,20 +952,20 @@ namespace pali { inline namespace PALI_ABI {
  * Non-owning (count, width) matrix of signed codes of `Bits` bits. `group` consecutive elements of a row share a scale: an element is code
  * · scale.
  *
- * Eight rows form a strip, which is read from beginning to end: group after group, and within a group four elements of row 0, four of row
- * 1, ... of row 7, then the next four of each. So each 32-bit lane of a 32-byte register holds four elements of one row. They are
- * multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127. 4 bits: a
- * code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last 16.
- * Scales have the same order: eight for each group of a strip.
+ * Eight rows form a strip, which kernels read from beginning to end. A strip is stored group by group. A group holds four elements of row
+ * 0, four of row 1, and so on to row 7, then the next four of each row. So each 32-bit lane of a 32-byte register holds four elements of
+ * one row, which are multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127.
+ * 4 bits: a code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last
+ * 16. Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {
     static_assert(Bits == 4 || Bits == 8, "codes have 4 or 8 bits");
     static constexpr std::size_t bits = Bits; ///< bits of a code
-    /// Elements that share a scale; the width is a multiple. With the scale this makes 4.5 or 8.25 bits per element.
+    /// Elements that share a scale; the width is a multiple of this. Including the scale, an element takes 4.5 or 8.25 bits.
     static constexpr std::size_t group =
         Bits == 4 ? 32 : 64; // the file format and all int8 and int4 kernels depend on it; the kernels static_assert it
-    /// Rows of a strip; the count is a multiple.
+    /// Rows of a strip; the count is a multiple of this.
     static constexpr std::size_t strip = 8;
     /// Bytes of one group in all rows of a strip.
     static constexpr std::size_t group_bytes = strip * group * Bits / 8;
@@ -987,7 +991,7 @@ struct quantized_rows {
     [[nodiscard]] static std::vector<std::size_t> scales_shape(std::size_t count, std::size_t width) {
         return {padded(count) / strip, width / group, strip};
     }
-    /// Bytes of the codes of `numbers` elements, a multiple of the group.
+    /// Bytes of the codes of `numbers` elements, which must be a multiple of the group.
     [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
 
     /// Codes of strip `i`: (width / group, group_bytes).
@@ -1050,7 +1054,7 @@ struct rows {
 namespace pali { inline namespace PALI_ABI {
 
 /// All dtypes of the format (safetensors 0.8, tensor.rs, enum Dtype), in its order, which determines the layout of written files. The
-/// library computes with bf16, f16 and f32. The others are known so that a checkpoint can be listed and a wrong dtype can be reported.
+/// library computes with bf16, f16 and f32. The other dtypes are known so that checkpoints with them can be listed and reported.
 enum class dtype {
     boolean,
     f4,
@@ -1128,7 +1132,7 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The dtype of that name, in the spelling of the format; nothing for an unknown name.
+/// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const detail::dtype_row& row : detail::dtype_rows)
         if (name == row.name) return row.type;
@@ -1148,7 +1152,7 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 
 namespace pali { inline namespace PALI_ABI {
 
-/// float32 weights: zero-copy for a float32 checkpoint, an exact copy for smaller types.
+/// float32 weights: zero-copy for a float32 checkpoint, an exact conversion of smaller types.
 struct f32 {
     using matrix = rows<const float>;          ///< decoder matrices
     using tower = f32;                         ///< storage of vision tower and projector
@@ -1170,7 +1174,7 @@ struct int8 {
     static constexpr const char* name = "int8"; ///< in files and messages
 };
 
-/// The same with 4 bits and one scale per 32 elements: 4.5 bits per element.
+/// Same as int8, but with 4 bits and one scale per 32 elements: 4.5 bits per element.
 struct int4 {
     using matrix = quantized_rows<4>;           ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
@@ -1181,8 +1185,8 @@ struct int4 {
 template <class S>
 concept weight_storage = std::same_as<S, f32> || std::same_as<S, bf16> || std::same_as<S, int8> || std::same_as<S, int4>;
 
-/// dtype of the codes of a quantized matrix. A file stores the codes under the matrix's own name and the scales next to them, in the shapes
-/// of quantized_rows.
+/// dtype of the codes of a quantized matrix. A file stores the codes under the name of the matrix, and the scales under that name with
+/// scales_suffix. quantized_rows defines the shapes.
 template <std::size_t Bits>
 inline constexpr dtype code_type = Bits == 8 ? dtype::i8 : dtype::u8;
 inline constexpr std::string_view scales_suffix = "_scale";     ///< suffix of the scales' name: "...q_proj.weight_scale", BF16
@@ -1190,7 +1194,7 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< key in the 
 
 }} // namespace pali::PALI_ABI
 
-// What a variant can serve, as far as its type tells: the compiler refuses what would fail with every checkpoint.
+// Compile-time checks of what a variant can do. Uses that would fail with every checkpoint do not compile.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -1200,7 +1204,7 @@ concept compiled_config = model_config<Config> && requires { typename std::bool_
 
 namespace serve_detail {
 
-inline constexpr std::size_t own_tokens = 3; // BOS, EOS and the newline need embedding rows
+inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
 
 template <class Config, class Weights>
 [[nodiscard]] consteval bool can_store() {
@@ -1241,7 +1245,7 @@ concept can_see = serve_detail::has_positions<Config>(Images);
 template <class Config>
 concept can_detect = serve_detail::has_tokens<Config>(1024);
 
-/// Whether it has room for the 128 `<seg>` tokens of masks as well. True for `dynamic`.
+/// Whether the vocabulary has room for `<loc>` tokens and for the 128 `<seg>` tokens that masks are made of. True for `dynamic`.
 template <class Config>
 concept can_segment = serve_detail::has_tokens<Config>(1024 + 128);
 
@@ -1282,8 +1286,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Holds a function of `Args`, or of std::size_t and `Args`, that returns whether to continue. The std::size_t is the index, from 0, of the
-/// answer's image or request in the call.
+/// Holds a function that takes `Args`, optionally preceded by a std::size_t, and returns whether to continue. The std::size_t is the index
+/// of the answer's image or request in the call, from 0.
 template <class... Args>
 class answer_callback {
 public:
@@ -1333,13 +1337,13 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return {text.data(), end.ptr};
 }
 
-/// That decimal as a double, like Python's float: 1 - 0.8 then rounds as in transformers, which decides ties.
+/// That decimal as a double, like Python's float. 1 - 0.8 then rounds as in transformers, so ties are decided in the same way.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
 #ifdef __cpp_lib_to_chars
     std::from_chars(text.data(), text.data() + text.size(), out);
-#else // libc++ 19 reads no floating-point numbers; a stream can be imbued with the classic locale, unlike strtod()
+#else // libc++ 19 cannot parse floating-point numbers by from_chars(). Unlike strtod(), a stream can use the classic locale.
     std::istringstream stream(text);
     stream.imbue(std::locale::classic());
     stream >> out;
@@ -1349,8 +1353,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 
 }}} // namespace pali::PALI_ABI::detail
 
-// The options of generation, once: names, meanings and limits. Validation, the options of the program and the conversion from pali_options
-// of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
+// The single list of all generation options: names, meanings and limits. Validation, the options of the program and the conversion from
+// pali_options of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
 
 #include <limits>
 
@@ -1433,7 +1437,7 @@ constexpr void visit_sampling(Visit&& visit, Options&... options) {
     visit(seed, options.seed...);
 }
 
-/// The same for the options of beam search alone.
+/// Same, for the options that only beam search has.
 template <class Visit, class... Options>
 constexpr void visit_search(Visit&& visit, Options&... options) {
     visit(num_beams, options.num_beams...);
@@ -1441,21 +1445,21 @@ constexpr void visit_search(Visit&& visit, Options&... options) {
     visit(early_stopping, options.early_stopping...);
 }
 
-/// The same for beam_options.
+/// Same, for all members of beam_options.
 template <class Visit, class... Options>
 constexpr void visit_beams(Visit&& visit, Options&... options) {
     visit(max_new_tokens, options.max_new_tokens...);
     visit_search(visit, options...);
 }
 
-/// The member `sampling` if there is one; otherwise the options themselves, as in C.
+/// Returns the member `sampling` if there is one; otherwise `options` itself, as for the flat pali_options of C.
 template <class Options>
 [[nodiscard]] constexpr auto& sampling_of(Options& options) noexcept {
     if constexpr (requires { options.sampling; }) return options.sampling;
     else return options;
 }
 
-/// The same for all options: generate_options or pali_options.
+/// Same, for all options of generate_options or pali_options.
 template <class Visit, class... Options>
 constexpr void visit(Visit&& visit, Options&... options) {
     visit(max_new_tokens, options.max_new_tokens...);
@@ -1469,7 +1473,7 @@ inline constexpr auto require_allowed = [](const auto& option, const auto& value
 
 }}} // namespace pali::PALI_ABI::option_list
 
-// Options of beam search. Separate from the search itself, so that programs that link pali::compiled need not parse it.
+// Options of beam search. They have their own header, so that programs that link pali::compiled do not have to compile the search.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -1477,7 +1481,7 @@ namespace pali { inline namespace PALI_ABI {
 struct beam_options {
     std::size_t num_beams = 1;        ///< number of beams, 1 to 1024
     float length_penalty = 1;         ///< scores are divided by length^length_penalty: above 0 favors long answers, below 0 short ones
-    bool early_stopping = false;      ///< stops as soon as num_beams answers are complete; otherwise when no better answer is likely
+    bool early_stopping = false;      ///< true: stops once num_beams answers are complete; false: once no better answer is likely
     std::size_t max_new_tokens = 256; ///< 1 to most_new_tokens
 
     static constexpr std::size_t most_new_tokens = option_list::most_new_tokens; ///< limit of max_new_tokens
@@ -1525,7 +1529,7 @@ using token = std::int32_t;
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Options of one answer. The defaults, model.generate(image, "caption en"), decode greedily.
+/// Options of one answer. The defaults, as used by model.generate(image, "caption en"), select greedy decoding.
 struct generate_options {
     std::size_t max_new_tokens = 256; ///< maximum length, the end-of-sequence token included; 1 to beam_options::most_new_tokens
     std::size_t min_new_tokens = 0;   ///< minimum length before the end-of-sequence token
@@ -1533,9 +1537,9 @@ struct generate_options {
     std::size_t num_beams = 1;        ///< beam search if greater than 1; the text is then streamed only at the end
     float length_penalty = 1;         ///< beam search: scores are divided by length^length_penalty
     bool early_stopping = false;      ///< beam search: stops as soon as num_beams answers are complete
-    /// Restricts the next token. Called with the answer so far and the scores of all tokens, (vocabulary): logits, or log-probabilities in
-    /// a beam search, once per beam. It sets the scores of forbidden tokens to minus infinity. If no token is left, generation throws
-    /// errc::invalid_argument. See object_constraint.
+    /// Restricts the next token by setting the scores of forbidden tokens to minus infinity. Called with the answer so far and the scores
+    /// of all tokens, (vocabulary). The scores are logits. In a beam search they are log-probabilities, and the function is called once per
+    /// beam. If no token is left, generation throws errc::invalid_argument. See object_constraint.
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
     /// Called with each new piece of text, in whole UTF-8 characters. May take the index of the answer as its first argument. Returning
     /// false stops the call.
@@ -1543,7 +1547,8 @@ struct generate_options {
     /// Called with every token and its log-probability. May take the index of the answer as its first argument. Returning false stops the
     /// call.
     answer_callback<token, float> on_token{};
-    /// Stages "image", "prefill" and "decode", or "search" with beams, and the fraction of the whole call. Returning false stops the call.
+    /// Called with a stage and the completed fraction of the whole call. Stages are "image", "prefill" and "decode", or "search" with
+    /// beams. Returning false stops the call.
     progress_callback on_progress{};
 
     /// The options of a beam search.
@@ -1585,7 +1590,7 @@ enum class finish_reason {
 
 /// Time spent in each stage, in seconds.
 struct timings {
-    double image_s = 0;   ///< vision tower and projector; an equal share for images of one call; 0 if features were given
+    double image_s = 0;   ///< vision tower and projector; images encoded in one call get equal shares; 0 if features were passed
     double prefill_s = 0; ///< prefill, including the first token
     double decode_s = 0;  ///< all later tokens; in a batch, the decode steps that this answer took part in
 };
@@ -1674,7 +1679,7 @@ inline void check_divisor(const char* what, int loc_divisor) {
 
 /// Box in pixels for generated coordinates y0, x0, y1, x1 (0 to 1023) in an image of width x height pixels: coordinate / `loc_divisor` *
 /// side. Google's prompt guide, the Hugging Face Space and supervision divide by 1024; big_vision trains and evaluates with 1023, so that
-/// 1023 is the far edge. Throws `invalid_argument` for any other divisor.
+/// coordinate 1023 is the far edge of the image. Throws `invalid_argument` for any other divisor.
 [[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
     object_detail::check_divisor("box_of", loc_divisor);
     const auto pixels = [&](std::uint16_t at, std::size_t side) {
@@ -1691,7 +1696,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// How a decoded mask is converted to pixels. Both variants are published; they differ by a pixel or two at the edges.
 enum class mask_style {
-    hard, ///< big_vision's evaluator: corners truncated to whole pixels, bilinear, thresholded at 0 to 0 or 255
+    hard, ///< big_vision's evaluator: corners truncated to whole pixels, bilinear, thresholded at 0, values 0 and 255
     soft, ///< the Hugging Face Space: corners rounded half to even, mask as bytes, bicubic, values 0 to 255
 };
 
@@ -1752,7 +1757,7 @@ struct object {
 };
 
 using detection = object; ///< without a mask
-using segment = object;   ///< with a mask, unless the answer ended before it
+using segment = object;   ///< with a mask, unless the answer ended before the mask codes
 
 }} // namespace pali::PALI_ABI
 
@@ -1760,14 +1765,14 @@ using segment = object;   ///< with a mask, unless the answer ended before it
 
 namespace pali { inline namespace PALI_ABI {
 
-/// When two objects count as duplicates.
+/// Decides which objects count as duplicates.
 struct merge_options {
     float iou = 0.5f;       ///< minimum intersection over union of their boxes; above 0, at most 1 (identical boxes only)
     bool same_label = true; ///< their labels must be equal
 };
 
-/// Indices of the objects that are not duplicates, in ascending order. Greedy: goes from the highest score down (the first one on ties) and
-/// drops duplicates of objects kept before. Throws `invalid_argument` if `iou` is out of range.
+/// Indices of the objects that are not duplicates, in ascending order. Greedy: visits the objects by decreasing score, ties in order, and
+/// drops each one that duplicates an object already kept. Throws `invalid_argument` if `iou` is out of range.
 [[nodiscard]] std::vector<std::size_t> distinct(std::span<const object> objects, const merge_options& options = {});
 
 /// Removes duplicates; keeps the objects that distinct() selects, in their order. Throws as distinct() does.
@@ -1783,27 +1788,28 @@ namespace pali { inline namespace PALI_ABI {
 
 /// How an id is decoded.
 enum class piece_kind : std::uint8_t {
-    text,    ///< to its own text, with a space for U+2581
-    byte,    ///< to one byte of a character that has no piece of its own
-    unknown, ///< to a marker for unencodable text
-    hidden,  ///< to nothing: control pieces and special tokens, `<image>`, ids without a piece
+    text,    ///< decoded to its own text, with a space for U+2581
+    byte,    ///< decoded to one byte of a character that has no piece of its own
+    unknown, ///< decoded to a marker for text that cannot be encoded
+    hidden,  ///< omitted: control pieces and special tokens, `<image>`, ids without a piece
 };
 
 /// The vocabulary of a checkpoint. Produces the ids of transformers' GemmaTokenizer for every text without reserved tokens.
 ///
 /// "<bos>", "<eos>", "<pad>", "<unk>" and "<image>" are reserved: in a text they are encoded as ordinary characters, as in sentencepiece
-/// and the original code, so no prompt can forge an image or end itself. transformers would make them special tokens. GemmaTokenizer adds
-/// `<mask>` to a tokenizer.model that lacks it; this class does not. `<loc0000>` ... and `<seg000>` ... are one token each, as is every
-/// other added token, special or not, wherever its flags (`single_word`, `lstrip`, `rstrip`, `normalized`) allow a match.
+/// and the original code. So no prompt can contain an image token or an end-of-sequence token. transformers would encode them as special
+/// tokens. GemmaTokenizer adds `<mask>` to a tokenizer.model that lacks it; this class does not. `<loc0000>` ... and `<seg000>` ... are one
+/// token each, as is every other added token, special or not, wherever its flags (`single_word`, `lstrip`, `rstrip`, `normalized`) allow a
+/// match.
 ///
 /// Const members are thread-safe. Prints nothing.
 class tokenizer {
 public:
     /// Opens a folder or a single vocabulary file. A folder has `tokenizer.model`, or `tokenizer.json` as saved by transformers. Added
-    /// tokens come from `added_tokens.json` and tokenizer.json; next to a tokenizer.model, nothing else of tokenizer.json is read. Without
-    /// a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id of `<image>`
-    /// (image_token_index in config.json). It is used if no vocabulary file names `<image>`, and replaces any piece or added token that has
-    /// this id.
+    /// tokens come from `added_tokens.json` and tokenizer.json. If there is a tokenizer.model, only the added tokens of tokenizer.json are
+    /// read. Without a tokenizer.model, tokenizer_config.json and special_tokens_map.json may name BOS, EOS and padding. `image` is the id
+    /// of `<image>` (image_token_index in config.json). It is used if no vocabulary file names `<image>`, and replaces any piece or added
+    /// token that has this id.
     ///
     /// Throws errc::cannot_open; errc::malformed_tokenizer if a file violates its format or contradicts another file;
     /// errc::unsupported_format if the vocabulary is not of Gemma's kind; errc::invalid_argument if `image` is negative;
@@ -1835,10 +1841,10 @@ public:
     /// Text that an unknown piece decodes to: " \u2047 " in Gemma's vocabulary.
     [[nodiscard]] std::string_view unknown_text() const noexcept;
 
-    /// The id of a piece, written as piece() returns it.
+    /// The id of a piece, written as piece() returns it; std::nullopt if there is no such piece.
     [[nodiscard]] std::optional<token> id(std::string_view piece) const;
 
-    /// The smallest id >= `first` that has a piece.
+    /// The smallest id >= `first` that has a piece; std::nullopt if there is none.
     [[nodiscard]] std::optional<token> next_id(token first) const noexcept;
 
     /// One past the largest id that has a piece. The embedding table of a model may have more rows.
@@ -1848,19 +1854,19 @@ public:
     [[nodiscard]] token eos() const noexcept;     ///< ends the answer
     [[nodiscard]] token newline() const noexcept; ///< ends the prompt
 
-    /// The padding token. Throws errc::missing_token if the vocabulary names none: pali itself needs none.
+    /// The padding token. Throws errc::missing_token if the vocabulary has none. pali itself does not need it.
     [[nodiscard]] token pad() const;
 
-    /// The placeholder for one image patch. Throws errc::missing_token if the vocabulary names none.
+    /// The placeholder for one image patch. Throws errc::missing_token if the vocabulary has none.
     [[nodiscard]] token image() const;
 
-    /// The id of `<loc0000>` ... `<loc1023>`; empty if the vocabulary lacks the piece.
+    /// The id of `<loc0000>` ... `<loc1023>`; std::nullopt if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> loc(std::size_t i) const noexcept;
-    /// The id of `<seg000>` ... `<seg127>`; empty if the vocabulary lacks the piece.
+    /// The id of `<seg000>` ... `<seg127>`; std::nullopt if the vocabulary lacks the piece.
     [[nodiscard]] std::optional<token> seg(std::size_t i) const noexcept;
-    /// The number in a `<loc....>` piece; empty for other ids.
+    /// The number in a `<loc....>` piece; std::nullopt for other ids.
     [[nodiscard]] std::optional<std::size_t> loc_number(token id) const noexcept;
-    /// The number in a `<seg...>` piece; empty for other ids.
+    /// The number in a `<seg...>` piece; std::nullopt for other ids.
     [[nodiscard]] std::optional<std::size_t> seg_number(token id) const noexcept;
 
 private:
@@ -1884,9 +1890,9 @@ inline void append_piece(std::string& out, std::string_view piece) {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The part of a user's prompt that is encoded. Removes what the layout adds itself: leading "<image>" and "<bos>" in any number, with the
-/// white space around each, and one trailing "\n" or "\r\n". Everything else is kept, as in transformers: other spaces at either end,
-/// newlines inside.
+/// Returns the part of a user's prompt that is encoded. Removes the markers that the layout adds itself: any number of leading "<image>"
+/// and "<bos>" with the white space around them, and one trailing "\n" or "\r\n". Keeps everything else, as transformers does: other spaces
+/// at both ends, and newlines inside.
 [[nodiscard]] inline std::string_view read_prompt(std::string_view prompt) noexcept {
     constexpr std::string_view image = "<image>", bos = "<bos>";
     std::string_view text = prompt;
@@ -1908,12 +1914,12 @@ namespace pali { inline namespace PALI_ABI {
 /// Tokens of a complete prompt.
 struct prompt_layout {
     std::vector<token> tokens;    ///< `<image>` x image_tokens, BOS, the prompt, "\n"
-    std::size_t image_tokens = 0; ///< for all images together
+    std::size_t image_tokens = 0; ///< total for all images
 };
 
 /// Lays out a prompt after read_prompt(). The newline is tokenized separately, as in training, so that it does not merge with a newline at
 /// the end of the prompt. `image_token_count` is the total over all images. Throws errc::invalid_prompt if "<image>" or "<bos>" follows
-/// other text, where they have no meaning; errc::missing_token if image tokens are needed and `<image>` has no id; and whatever
+/// other text, where it has no meaning; errc::missing_token if image tokens are needed and `<image>` has no id; and whatever
 /// tokenizer::encode throws.
 [[nodiscard]] inline prompt_layout layout_prompt(const tokenizer& text, std::string_view prompt, std::size_t image_token_count) {
     prompt_layout out{{}, image_token_count};
@@ -1934,7 +1940,7 @@ struct prompt_layout {
 namespace prompt_detail {
 
 /// The 35 languages of COCO-35L in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
-/// English of other tasks.
+/// "en", which other tasks use.
 inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
                                                             "he", "hi", "hr",  "hu", "id", "it", "iw", "ja", "ko", "mi", "nl",  "no",
                                                             "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk",  "vi"};
@@ -1994,7 +2000,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What is found for each object.
+/// What the model returns for each object.
 enum class pointing {
     boxes, ///< bounding boxes: "detect"
     masks, ///< bounding boxes and masks: "segment"
@@ -2019,8 +2025,9 @@ constexpr std::string_view blanks = " \t\r\n";
 
 } // namespace find_detail
 
-/// Extracts the objects asked for from user input: "cat ; dog", or a whole prompt, "detect cat ; dog". Removes surrounding blanks and what
-/// read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of the other kind and for an empty list.
+/// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
+/// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
+/// the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = find_detail::trimmed(read_prompt(text));
@@ -2041,8 +2048,8 @@ constexpr std::string_view blanks = " \t\r\n";
 
 /// Options of detect and segment. The defaults suit model.detect(image, "cat ; dog").
 struct find_options {
-    generate_options generate{}; ///< how the answer is decoded
-    bool constrained = false;    ///< restricts decoding to the grammar: the answer is well-formed and has only the labels asked for
+    generate_options generate{};          ///< how the answer is decoded
+    bool constrained = false;             ///< restricts decoding to the grammar: the answer is well-formed and has only requested labels
     std::optional<merge_options> merge{}; ///< removes duplicates
     mask_style masks = mask_style::hard;  ///< how a mask is placed in the image
     int loc_divisor = 1024;               ///< divisor of the coordinates: 1024, or 1023 as in big_vision
@@ -2058,7 +2065,7 @@ struct find_options {
 /// The objects found in an image, as a range, with the rest of the answer.
 struct findings {
     std::vector<object> objects; ///< in the order of the answer
-    std::size_t skipped = 0;     ///< malformed objects in the answer: truncated, out of range, or without area
+    std::size_t skipped = 0;     ///< number of malformed objects in the answer: truncated, out of range, or without area
     std::string text;            ///< the text of the answer outside objects
     generation said;             ///< the whole answer
 
@@ -2080,7 +2087,7 @@ struct findings {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Element type of the KV cache. bf16 halves its memory, and its bandwidth in decode steps with a long context.
+/// Element type of the KV cache. bf16 halves the memory of the cache, and the bytes that a decode step reads from it.
 enum class kv_type { f32, bf16 };
 
 }} // namespace pali::PALI_ABI
@@ -2108,11 +2115,11 @@ struct load_options {
                               ///< untested on Windows)
     pali::residency residency = residency::mapped; ///< where the weights are read from
     kv_type kv_cache = kv_type::f32;               ///< element type of the KV cache
-    std::filesystem::path mask_decoder{};          ///< vae-oid.npz, for segment; if empty, the checkpoint folder is searched on first use
+    std::filesystem::path mask_decoder{};          ///< vae-oid.npz for segment; if empty, the first use looks in the checkpoint folder
     progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
-    bool strict = false;                           ///< makes unused tensors, and an index that differs from its shards, errors
-    /// Called once each for unused tensors and for index differences, unless strict, and for tokens without an embedding row: one line with
-    /// the folder and at most ten names.
+    bool strict = false;                           ///< treats unused tensors, and an index that differs from its shards, as errors
+    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one for unused tensors and one for
+    /// index differences, both only without `strict`, and one for tokens without an embedding row.
     std::function<void(std::string_view)> on_notice{};
 };
 
@@ -2124,7 +2131,7 @@ struct load_options {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Allocator that aligns to 64 bytes: a cache line, and the widest vector.
+/// Allocator that aligns to 64 bytes, the size of a cache line and of the widest SIMD register.
 template <class T>
 struct aligned_allocator {
     using value_type = T;                            ///< type of the elements
@@ -2245,16 +2252,17 @@ struct request {
 
 #if PALI_PART_ENTRY_POINTS
 
-// The level of a translation unit, that is, the instructions its flags allow, as the name of an inline namespace.
+// Defines an inline namespace that is named after the level of the translation unit, that is, after the instructions that its compiler
+// flags allow.
 
-// This header is for bodies: sources that link compiled bodies do not include it.
+// Only bodies include this header. Sources that link compiled bodies do not.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1) || defined(__ASSOCIATIVE_MATH__)
 #  error                                                                                                                                   \
       "pali cannot be compiled with -Ofast, -ffast-math, -ffinite-math-only or -fassociative-math: attention masks use infinities, and the order of summation is fixed. Use -O2 or -O3"
 #endif
 
-/// Inline namespace of code whose instructions depend on compiler flags; it is named after them. Translation units compiled with different
-/// flags then share no symbol, so the linker cannot give one of them the code of another.
+/// Inline namespace of code whose instructions depend on compiler flags. Its name is derived from the flags. Translation units compiled
+/// with different flags then share no symbol, so the linker cannot replace the code of one by that of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -2277,10 +2285,9 @@ struct request {
 #  define PALI_SIMD generic
 #endif
 
-/// @{
-/// Whether this translation unit compiles the kernels whose intrinsics need more than its flags allow. Header-only programs do, because
-/// such kernels are selected at run time for any flags. An object for one level (PALI_LEVEL) omits the kernels of higher levels, which
-/// would never be selected there.
+/// @{ Whether this translation unit compiles kernels whose intrinsics need more extensions than its flags allow. Header-only programs do,
+/// because they select such kernels at run time whatever the flags. An object for one level (PALI_LEVEL) omits the kernels of higher
+/// levels, which would never be selected with that level.
 #if defined(__x86_64__) && (!defined(PALI_LEVEL) || defined(__AVX2__))
 #  define PALI_AVX2_KERNELS 1
 #else
@@ -2326,7 +2333,7 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane. xsimd 8 lacks it; in 14 the 512-bit version uses intrinsics that make g++ 12 warn in the user's build.
+/// Largest lane. xsimd 8 has no such function. The 512-bit version of xsimd 14 uses intrinsics that make g++ 12 warn in the user's build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];
@@ -2348,12 +2355,12 @@ template <class Arch>
 
 }}} // namespace pali::PALI_ABI::compat
 
-// Instruction sets that the flags of the translation unit allow, as tag types; kernels carry one in their symbol.
+// Tag types for the instruction sets that the flags of the translation unit allow. Kernels take such a tag, so it is part of their symbol.
 
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// Tag of the xsimd kernels for instruction set `A`, at most what the flags of the translation unit allow.
+/// Tag of the xsimd kernels for instruction set `A`, which the flags of the translation unit must allow.
 template <class A = xsimd::default_arch>
 struct simd {
     using batch = xsimd::batch<float, A>;             ///< a register of floats
@@ -2369,7 +2376,7 @@ struct simd {
     [[nodiscard]] static std::string name() { return std::string("simd:") + A::name(); }
 };
 
-/// x · y + z of floats, rounded once where the instruction set has FMA. xsimd 8 leaves 512-bit FMA to the compiler; clang then emits two
+/// x · y + z of floats, rounded once if the instruction set has FMA. xsimd 8 leaves 512-bit FMA to the compiler, and clang emits two
 /// instructions, which round twice and take twice the time.
 template <class A>
 [[nodiscard]] inline xsimd::batch<float, A> fma(const xsimd::batch<float, A>& x, const xsimd::batch<float, A>& y,
@@ -2392,7 +2399,8 @@ inline constexpr simd<> native{};
 
 // The model class: opens a checkpoint folder and answers prompts about images. The bodies are in model.ipp.
 
-/// A compiled model has one name, whatever the flags of the source that uses it.
+/// The inline namespace of the model. It is the same in every source that links pali::compiled. In header-only use it is PALI_SIMD, which
+/// depends on the compiler flags.
 #ifdef PALI_COMPILED
 #  ifdef PALI_COMPILED_VARIANTS
 #  endif
@@ -2436,7 +2444,7 @@ class model {
 
 public:
     /// Opens a Hugging Face folder: config.json, tokenizer.model or tokenizer.json, safetensors, and optional files. Throws what
-    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw: always a pali::error that says what to do.
+    /// read_checkpoint_config, tokenizer, checkpoint_files and network throw. The message of each pali::error says what to do.
     explicit model(const std::filesystem::path& folder, const load_options& options = {});
     /// Stops the threads and frees the memory.
     ~model();
@@ -2451,7 +2459,7 @@ public:
     [[nodiscard]] const checkpoint_config& checkpoint() const noexcept;
     /// The tokenizer of the checkpoint.
     [[nodiscard]] const tokenizer& text() const noexcept;
-    /// The instruction sets that the kernels use: "simd:avx512bw vnni amx".
+    /// The instruction sets that the kernels use, for example "simd:avx512bw vnni amx".
     [[nodiscard]] static std::string arch();
     /// The load time in seconds.
     [[nodiscard]] double load_seconds() const noexcept;
@@ -2470,7 +2478,7 @@ public:
     }
     /// Answers a prompt about several images; the model sees them in that order.
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
-    /// Does not compile: the tokens of so many images exceed the positions of the variant.
+    /// Fails to compile, because `N` images have more tokens than the variant has positions.
     template <std::size_t N>
         requires(!can_see<Config, N>)
     generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
@@ -2483,15 +2491,16 @@ public:
     }
     /// Answers one request.
     generation generate(const request& one);
-    /// Answers several requests as one batch, in the given order. Each answer is the same as if it were alone; a decode step reads the
-    /// weights once for all. Progress goes to the first non-empty `on_progress`. A callback that returns false stops the whole batch.
+    /// Answers several requests as one batch, in the given order. Each answer is the same as if its request were the only one. One decode
+    /// step reads the weights once for all answers. Progress is reported to the first non-empty `on_progress` among the requests. A
+    /// callback that returns false stops the whole batch.
     std::vector<generation> generate(std::span<const request> requests);
     /// Answers one prompt about each of several images, as one batch. All answers share the callbacks of `options`, which may take the
     /// answer's index as their first argument. Throws errc::cancelled if `on_progress` stops the encoding of an image.
     std::vector<generation> generate_each(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
 
-    /// Captions the image in the style of COCO (prompt "caption <lang>"). If a callback cancels, returns the text so far; generate() tells
-    /// the two apart.
+    /// Captions the image in the style of COCO (prompt "caption <lang>"). If a callback cancels, returns the text so far; call generate()
+    /// instead to get the finish_reason.
     std::string caption(const image& image, std::string_view language = "en", const generate_options& options = {}) {
         return caption(std::span(&image, 1), language, options);
     }
@@ -2580,7 +2589,7 @@ private:
     std::unique_ptr<state> m_state;
 };
 
-#ifdef PALI_COMPILED // instantiated in pali::compiled; other variants include <pali/model.ipp> where they are used
+#ifdef PALI_COMPILED // instantiated in pali::compiled; for other variants, include <pali/model.ipp> in the source that uses them
 extern template class model<dynamic, f32>;
 extern template class model<dynamic, bf16>;
 extern template class model<dynamic, int8>;
@@ -2604,9 +2613,9 @@ PALI_COMPILED_VARIANTS
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Prefetches the cache line at `address`, which need not be readable, into L2. Prefetches into L1 occupy the core's few line fill
-/// buffers, and loads from L2 queue behind them: on Zen 4 one core then reads weights at 18 GB/s, with prefetches into L2 at 28. Always
-/// inlined, as every function that only prefetches must be: g++ 12 drops calls of a function without effects.
+/// Prefetches the cache line at `address`, which need not be readable, into L2. Prefetches into L1 occupy the core's few line fill buffers,
+/// and loads from L2 queue behind them: on Zen 4 one core then reads weights at 18 GB/s, but at 28 GB/s with prefetches into L2. A function
+/// that only prefetches must always be inlined, because g++ 12 drops calls of a function without side effects.
 PALI_ALWAYS_INLINE inline void fetch_ahead(const void* address) noexcept { __builtin_prefetch(address, 0, 2); }
 
 }}} // namespace pali::PALI_ABI::arch
@@ -2618,7 +2627,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
 /// Row-interleaved matrix: 4 / sizeof(Element) consecutive rows are interleaved element by element (bfloat16: pairs of rows; float: none).
 template <class Element>
 struct paired_rows {
-    static constexpr std::size_t pair = 4 / sizeof(Element); ///< rows that are interleaved in 4 bytes
+    static constexpr std::size_t pair = 4 / sizeof(Element); ///< number of interleaved rows, whose elements fill 4 bytes
 
     Element* data = nullptr; ///< first element of row 0
     std::size_t width = 0;   ///< elements of a row
@@ -2632,16 +2641,16 @@ struct paired_rows {
 };
 
 /**
- * Keys and values of all heads; a view of memory. Neighboring elements belong to different sums, so each lane of a register has its own
- * sum and no lanes are added up. Keys are transposed in blocks of 64: (block, element of the head, key). Values are not transposed:
- * (token, element of the head).
+ * Keys and values of all heads; a view of memory. Keys are transposed in blocks of 64: (block, element of the head, key). Values are not
+ * transposed: (token, element of the head). In this order neighboring elements belong to different sums, so each lane of a register
+ * accumulates its own sum and no horizontal additions are needed.
  */
 template <class Element>
 struct key_values {
     static constexpr std::size_t keys_a_block = 64; ///< a block and its scores for some queries stay in L1 and L2
 
     Element* data = nullptr;  ///< keys of head 0, values of head 0, keys of head 1, ...
-    std::size_t capacity = 0; ///< tokens that there is room for
+    std::size_t capacity = 0; ///< maximum number of tokens
     std::size_t head_dim = 0; ///< elements of a head
 
     /// Elements of memory for `heads` heads. The memory must start at a cache line.
@@ -2657,7 +2666,7 @@ struct key_values {
     [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
         return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
     }
-    /// Elements of a value with padding: a multiple of 16, so that the sums are whole cache lines.
+    /// Elements of a value including padding: a multiple of 16, so that the weighted sums of values fill whole cache lines.
     [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
     /// An element of a key; not checked.
@@ -2676,7 +2685,7 @@ struct key_values {
         PALI_ASSERT(token < capacity && new_key.size() == head_dim && new_value.size() == head_dim);
         const auto all_keys = keys(head, token / keys_a_block), all_values = values(head);
         for (std::size_t d = 0; d < key_depth(); ++d)
-            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each element is in a cache line of its own
+            arch::fetch_ahead(&all_keys.at(d, token % keys_a_block)); // each element of a key is in a different cache line
         for (std::size_t d = 0; d < key_depth(); ++d) all_keys.at(d, token % keys_a_block) = Element(d < head_dim ? new_key[d] : 0.f);
         for (std::size_t d = 0; d < value_width(); ++d) all_values.at(token, d) = Element(d < head_dim ? new_value[d] : 0.f);
     }
@@ -2710,8 +2719,8 @@ private:
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Prefill of many tokens of one sequence, or a decode step with the next token of each of several sequences. Kernels are selected by the
-/// kind and not by the number of rows, so a token of a step has the same bits in a batch of any size.
+/// A prefill processes many tokens of one sequence; a decode step processes the next token of each of several sequences. Kernels are
+/// selected by the kind of pass and not by the number of rows, so the results of a decode step are bit-identical for every batch size.
 enum class pass {
     prefill, ///< compute-bound: images and prompts
     step,    ///< memory-bound (reads all weights): one token per sequence, and logits
@@ -2719,16 +2728,16 @@ enum class pass {
 
 }} // namespace pali::PALI_ABI
 
-// Scratch memory of the passes of a model, calculated: what memory_of() knows of modules and kernels.
+// Calculates the scratch memory of a model's passes for memory_of(), by imitating the allocations of modules and kernels.
 
 namespace pali { inline namespace PALI_ABI {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
-    std::size_t lanes = 16;                           ///< floats of a register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
-    bool bytes = true;                                ///< products of bytes for int8 and int4: AVX2 and later
-    bool avx512_bf16 = false;                         ///< products of bfloat16 by AVX512-BF16
-    bool amx = false;                                 ///< products of bfloat16 by AMX
+    std::size_t lanes = 16;                           ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
+    bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
+    bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
+    bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
     std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
 
@@ -2737,10 +2746,10 @@ namespace memory_detail {
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
 
-/// The blocks that an arena allocates, without the memory: the same arithmetic as in arena.ipp.
+/// Calculates the sizes of the blocks that an arena allocates, without allocating them. Same arithmetic as in arena.ipp.
 class arena_blocks {
 public:
-    /// As arena::frame.
+    /// Counterpart of arena::frame.
     class frame {
     public:
         constexpr explicit frame(arena_blocks& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
@@ -2780,8 +2789,9 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-/// Takes from an arena what the passes of a model take, in the same order: a module here for each module of vision/ and decoder/, a kernel
-/// for each of kernels/. One layer stands for all, because each takes the same. A test compares it with the arena.
+/// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for the
+/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. One layer is enough, because all
+/// layers take the same. A test compares the result with a real arena.
 template <class Weights>
 class scratch_passes {
 public:
@@ -2790,7 +2800,7 @@ public:
     /// Bytes that the arena has now.
     [[nodiscard]] constexpr std::size_t bytes() const noexcept { return m_arena.floats() * sizeof(float); }
 
-    /// siglip and projector.
+    /// Requests of siglip and projector for one image.
     template <class Config>
     constexpr void image(const Config& config) {
         using storage = typename Weights::tower;
@@ -2801,9 +2811,9 @@ public:
         linear<storage>(patches, 3 * vision.patch_size * vision.patch_size, {width}, pass::prefill);
         if (vision.layers > 0) {
             const frame layer(m_arena);
-            m_arena.take(patches * width); // the norm
+            m_arena.take(patches * width); // the output of the norm
             linear<storage>(patches, width, {width, width, width}, pass::prefill);
-            m_arena.take(patches * width); // the mixed values
+            m_arena.take(patches * width); // the output of attention
             const shape attended{heads, heads, head_dim};
             if (std::same_as<storage, bf16> && (m_with.avx512_bf16 || m_with.amx)) {
                 m_arena.take(kernels::key_values<bfloat16>::numbers(heads, patches, head_dim) / 2);
@@ -2813,15 +2823,16 @@ public:
                 attend<float>(attended, patches, patches, pass::prefill);
             }
             linear<storage>(patches, width, {width}, pass::prefill);
-            m_arena.take(patches * width); // the norm
+            m_arena.take(patches * width); // the output of the norm
             linear<storage>(patches, width, {vision.intermediate}, pass::prefill);
             linear<storage>(patches, vision.intermediate, {width}, pass::prefill);
         }
-        m_arena.take(patches * width); // the norm
+        m_arena.take(patches * width); // the output of the norm
         linear<storage>(patches, width, {config.hidden}, pass::prefill);
     }
 
-    /// gemma for `tokens` new tokens after which there are `length`, and the logits of the last one.
+    /// Requests of gemma for a pass over `tokens` new tokens, which brings the sequence to `length` tokens, and for the logits of the last
+    /// token.
     template <class Config>
     constexpr void decoder(const Config& config, std::size_t tokens, std::size_t length, kv_type cache, pass kind) {
         const std::size_t hidden = config.hidden, queries = config.heads * config.head_dim, keys = config.kv_heads * config.head_dim;
@@ -2830,9 +2841,9 @@ public:
         if (config.layers > 0) {
             {
                 const frame half(m_arena);
-                m_arena.take(tokens * hidden); // the norm
+                m_arena.take(tokens * hidden); // the output of the norm
                 linear<Weights>(tokens, hidden, {queries, keys, keys}, kind);
-                m_arena.take(tokens * queries); // the mixed values
+                m_arena.take(tokens * queries); // the output of attention
                 const shape attended{config.heads, config.kv_heads, config.head_dim};
                 if (cache == kv_type::f32) attend<float>(attended, tokens, length, kind);
                 else attend<bfloat16>(attended, tokens, length, kind);
@@ -2840,7 +2851,7 @@ public:
                 if (config.post_norms) m_arena.take(tokens * hidden);
             }
             const frame half(m_arena);
-            m_arena.take(tokens * hidden);                                                     // the norm
+            m_arena.take(tokens * hidden);                                                     // the output of the norm
             m_arena.take(tokens * hidden);                                                     // the outputs
             for (std::size_t parts = parts_of(tokens, 1024), part = 0; part < parts; ++part) { // gated_mlp::most_tokens
                 const frame inner(m_arena);
@@ -2850,13 +2861,13 @@ public:
             }
             if (config.post_norms) m_arena.take(tokens * hidden);
         }
-        m_arena.take(hidden); // the norm of the last token
+        m_arena.take(hidden); // the output of the final norm, last token
         std::size_t logits = config.vocab;
         if constexpr (requires { Weights::matrix::strip; }) logits = Weights::matrix::padded(logits);
         linear<Weights>(1, hidden, {logits}, pass::step);
     }
 
-    /// kernels::product() for each way to multiply that the dispatcher has.
+    /// Requests of kernels::product(), with one branch per implementation that the dispatcher can choose.
     template <class Storage>
     constexpr void product(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs, pass kind) {
         const frame of_one(m_arena);
@@ -2879,7 +2890,7 @@ public:
     struct shape {
         std::size_t heads, kv_heads, head_dim;
     };
-    /// kernels::attend() for `tokens` queries, of which the last sees `length` keys.
+    /// Requests of kernels::attend() for `tokens` queries, the last of which sees `length` keys.
     template <class Element>
     constexpr void attend(const shape& of, std::size_t tokens, std::size_t length, pass kind) {
         const frame of_one(m_arena);
@@ -2902,15 +2913,15 @@ public:
 
 private:
     using frame = arena_blocks::frame;
-    static constexpr std::size_t most_columns = 96, most_rows = 288, many_rows = 16; // of loop_floats.hpp
+    static constexpr std::size_t most_columns = 96, most_rows = 288, many_rows = 16; // as in loop_floats.hpp
 
-    /// linear::operator() and linear::each(): the outputs, then the product.
+    /// Requests of linear::operator() and linear::each(): the outputs, then the product.
     template <class Storage>
     constexpr void linear(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs, pass kind) {
         for (const std::size_t n : outputs) m_arena.take(tokens * n);
         product<Storage>(tokens, width, outputs, kind);
     }
-    /// loop_floats() with dot_floats_simd.
+    /// Requests of loop_floats() with dot_floats_simd.
     constexpr void floats(std::size_t tokens, std::size_t width, std::size_t pair) {
         const frame of_one(m_arena);
         m_arena.take(tokens * round_up(width, pair));
@@ -2919,7 +2930,7 @@ private:
         const std::size_t depth = round_up(parts_of(width, parts_of(width, most)), pair);
         if (depth < width) m_arena.take(m_threads * std::min(tokens, most_rows) * most_columns * m_with.lanes);
     }
-    /// loop_tiles().
+    /// Requests of loop_tiles().
     constexpr void tiles(std::size_t tokens, std::size_t width, std::initializer_list<std::size_t> outputs) {
         constexpr std::size_t tile = std::size_t{16} * 16;
         const std::size_t steps = parts_of(width, 32), token_tiles = parts_of(tokens, 16);
@@ -2945,24 +2956,25 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Memory of a model, calculated from its sizes: weights, KV cache and scratch memory. A constant expression if the sizes are a type.
+// Calculates the memory of a model from its sizes: weights, KV cache and scratch memory. Usable in constant expressions if the
+// configuration is a type.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// What memory depends on besides the sizes of the model and the number of tokens.
+/// The inputs of memory_of() other than the sizes of the model and the number of tokens.
 struct memory_options {
     kv_type kv_cache = kv_type::f32; ///< as in load_options
-    std::size_t answer = 0;          ///< of the tokens, those that are generated; they do not add to the scratch memory of the prefill
-    std::size_t threads = 8;         ///< threads of the model, the caller's included; each has its own part of scratch memory
+    std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
+    std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
-    std::optional<memory_kernels> kernels{}; ///< if empty, the scratch memory of those that need most, so it is an upper bound
+    std::optional<memory_kernels> kernels{}; ///< if std::nullopt, assumes the kernels that need the most scratch memory: an upper bound
 };
 
 /// Memory of one model that answers one request at a time, in bytes.
 struct memory_size {
-    std::size_t weights = 0;  ///< all tensors, as they are loaded; mapped ones are pages of the file
+    std::size_t weights = 0;  ///< all tensors as loaded; mapped tensors are pages of the file
     std::size_t kv_cache = 0; ///< keys and values of all tokens
-    std::size_t scratch = 0;  ///< the arena after an image, a prefill and a decode step
+    std::size_t scratch = 0;  ///< the arena after one image, one prefill and one decode step
 
     /// The sum of the three.
     [[nodiscard]] constexpr std::size_t total() const noexcept { return weights + kv_cache + scratch; }
@@ -2972,12 +2984,12 @@ struct memory_size {
 
 namespace memory_detail {
 
-/// Called in a constant expression, it is the error: the call has more tokens than the configuration has positions.
+/// Throws. In a constant expression the call does not compile, and the name of this function appears in the compiler's message.
 [[noreturn]] inline void more_tokens_than_the_model_has_positions(std::size_t tokens, std::size_t positions) {
     throw error(errc::invalid_argument, {"a sequence of ", tokens, " tokens is longer than the ", positions, " positions of the model"});
 }
 
-/// Bytes of a matrix in its storage, in whole cache lines, as binder places it. The last strip of a quantized one is padded.
+/// Bytes of a matrix in its storage type, rounded up to whole cache lines as in binder. The last strip of a quantized matrix is padded.
 template <class Matrix>
 [[nodiscard]] constexpr std::size_t matrix_bytes(std::size_t count, std::size_t width) noexcept {
     if constexpr (requires { Matrix::strip; }) {
@@ -3031,7 +3043,7 @@ template <class Weights, class Config>
     return passes.bytes();
 }
 
-/// One of each kind of kernels, where each needs most scratch memory.
+/// One entry per kind of kernel, each with the properties for which it needs the most scratch memory.
 inline constexpr memory_kernels all_kernels[] = {
     {.lanes = 4, .bytes = false},       {.lanes = 8, .bytes = false}, {.lanes = 8}, {.lanes = 16},
     {.lanes = 16, .avx512_bf16 = true}, {.lanes = 16, .amx = true},
@@ -3040,13 +3052,13 @@ inline constexpr memory_kernels all_kernels[] = {
 } // namespace memory_detail
 
 /**
- * Calculates the memory of a model with these sizes that answers one request at a time, a sequence of `tokens` tokens: image tokens of all
- * images, prompt and answer. A batch has a KV cache per sequence.
+ * Calculates the memory of a model with the sizes of `config` that answers one request at a time. `tokens` is the length of the sequence:
+ * image tokens of all images, prompt and answer. A batch needs one KV cache per sequence.
  *
  * Not included: images and their features, the vocabulary (some 50 MB), the mask decoder, and the program itself.
  *
- * Without memory_options::kernels, scratch memory is that of the kernels that need most, and a bound for all others. Throws
- * errc::invalid_argument for more tokens than the type has `positions`.
+ * Without memory_options::kernels, the scratch memory is that of the kernels that need the most, which is an upper bound for all kernels.
+ * Throws errc::invalid_argument if `tokens` is greater than Config::positions, where the type has that member.
  */
 template <model_config Config, weight_storage Weights = bf16>
 [[nodiscard]] constexpr memory_size memory_of(const Config& config, std::size_t tokens, const memory_options& options = {}) {
@@ -3063,8 +3075,8 @@ template <model_config Config, weight_storage Weights = bf16>
             .scratch = scratch};
 }
 
-/// The same for a type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`, pass the sizes
-/// that were read from config.json.
+/// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
+/// call the function above with the sizes read from config.json.
 template <compiled_config Config, weight_storage Weights = bf16>
     requires(can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {
@@ -3075,15 +3087,15 @@ template <compiled_config Config, weight_storage Weights = bf16>
 
 // pali: PaliGemma and PaliGemma 2 in C++. Umbrella header for inference. Drawing is in pali/draw.hpp, result files are in pali/formats.hpp.
 
-// Operating system services other than memory, for which see files/mmap.hpp. Only their bodies depend on the system.
+// Services of the operating system, except memory (see files/mmap.hpp). Only their bodies depend on the system.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether it was pinned, which is
-/// possible on Linux and Windows.
+/// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether the thread was pinned.
+/// Pinning is implemented for Linux and Windows.
 bool pin_this_thread(std::size_t i) noexcept;
 
-/// Requests permission for the AMX tile registers, which Linux grants per process. Returns false if it is not granted, and on other
+/// Requests permission for the AMX tile registers, which Linux grants per process. Returns whether it was granted; always false on other
 /// systems.
 [[nodiscard]] bool may_use_tiles() noexcept;
 
@@ -3093,7 +3105,7 @@ bool pin_this_thread(std::size_t i) noexcept;
 /// Cache sizes of one core, in bytes.
 struct cache_sizes {
     std::size_t first = 0;  ///< L1 data
-    std::size_t second = 0; ///< L2; that of the cluster where cores share it
+    std::size_t second = 0; ///< L2; if cores share it, the size of the shared cache
 };
 
 /// The cache sizes that the system reports; 0 where it reports none.
@@ -3105,17 +3117,19 @@ struct cache_sizes {
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// L1 data and L2 of one core in bytes, which kernels choose their blocks by. 32 KiB and 512 KiB where the system reports none.
+/// Sizes of the L1 data and the L2 cache of one core, in bytes. Kernels choose their block sizes by them. 32 KiB and 512 KiB if the system
+/// reports no sizes.
 [[nodiscard]] const cache_sizes& caches() noexcept;
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Processor features, detected at run time: the levels that kernels are compiled for, and the extensions that single kernels use beyond a
-// level.
+// Processor features, detected at run time: the levels for which kernels are compiled, and the extensions beyond a level that individual
+// kernels use.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Instruction set level that a whole object is compiled for. On x86-64 these are levels of the psABI; each contains those before it.
+/// Instruction set level for which all code of an object file is compiled. On x86-64 these are levels of the psABI; each contains those
+/// before it.
 enum class level : int {
     baseline = 0,  ///< baseline of the architecture: x86-64 (SSE2), or 64-bit ARM with NEON
     x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
@@ -3125,18 +3139,18 @@ enum class level : int {
 /// The name of a level: "x86-64", "x86-64-v3", "x86-64-v4", "neon", or "generic" for other architectures.
 [[nodiscard]] std::string_view name_of(level which) noexcept;
 
-/// Extensions for which single kernels have intrinsics.
+/// Extensions for which individual kernels have intrinsics.
 struct features {
     bool avx2 = false;        ///< AVX2 and FMA
     bool avx_vnni = false;    ///< byte products on 256-bit registers, VEX-encoded
     bool avx512_vnni = false; ///< byte products on 512-bit registers, EVEX-encoded
-    bool avx512_bf16 = false; ///< bfloat16 products on 512-bit registers; set only where they are faster than float32 FMA
-    bool amx_bf16 = false;    ///< bfloat16 tiles with permission from the operating system, and AVX-512 F and BW
+    bool avx512_bf16 = false; ///< bfloat16 products on 512-bit registers; set only if they are faster than float32 FMA
+    bool amx_bf16 = false;    ///< bfloat16 products on tiles, permitted by the operating system, with AVX-512 F and BW
 
     friend bool operator==(const features&, const features&) = default;
 };
 
-/// What a processor and its operating system report. Tests substitute other answers.
+/// Functions that report the features of a processor and its operating system. Tests substitute other functions.
 struct processor {
     /// Registers A to D of CPUID.
     struct registers {
@@ -3146,14 +3160,14 @@ struct processor {
         unsigned d = 0; ///< EDX
     };
     registers (*cpuid)(unsigned leaf, unsigned subleaf) = nullptr; ///< all zeros for a leaf that does not exist
-    /// XCR0: which registers the operating system saves. Called only where CPUID reports OSXSAVE.
+    /// XCR0: which registers the operating system saves. Called only if CPUID reports OSXSAVE.
     std::uint64_t (*xcr0)() = nullptr;
     bool (*may_use_tiles)() = nullptr; ///< whether the operating system permits tiles
 };
 
 /// The processor that the program runs on.
 [[nodiscard]] processor this_processor() noexcept;
-/// The highest level of which `which` has every extension and whose registers the system saves.
+/// The highest level whose extensions `which` has and whose registers the system saves.
 [[nodiscard]] level highest_level(const processor& which) noexcept;
 /// The extensions that `which` has.
 [[nodiscard]] features features_of(const processor& which) noexcept;
@@ -3162,7 +3176,7 @@ struct processor {
 [[nodiscard]] const features& detected() noexcept;
 
 /// Returns the extensions that the name of a level or an extension allows:
-/// - "simd", "x86-64", "neon": none beyond those the source was compiled for
+/// - "simd", "x86-64", "neon": none beyond those for which the source was compiled
 /// - "avx2": AVX2 only
 /// - "x86-64-v3": AVX2 and AVX-VNNI
 /// - "vnni", "bf16", "amx": all up to that one
@@ -3171,13 +3185,14 @@ struct processor {
 /// Throws errc::unsupported_arch for any other name, and for an extension that `there` lacks.
 [[nodiscard]] features limited_to(std::string_view name, const features& there);
 
-/// The extensions that kernels use: all that were detected, or those that the environment variable PALI_ARCH allows, which is read once.
-/// Where bodies are compiled once per level, the extensions that belong to the selected level. Throws errc::unsupported_arch.
+/// The extensions that kernels may use: all that were detected, or those that the environment variable PALI_ARCH allows. The variable is
+/// read once. If bodies are compiled once per level, these are the extensions of selected(). Throws errc::unsupported_arch.
 [[nodiscard]] const features& in_use();
 
 }}} // namespace pali::PALI_ABI::arch
 
-// Run-time dispatch over kernels that are compiled once per level: the list of levels in the program, and the one selected on first use.
+// Run-time dispatch over kernels that are compiled once per level: the list of the levels in the program, and the level that is selected on
+// first use.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 struct entry_points;
@@ -3185,11 +3200,11 @@ struct entry_points;
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// The kernels of one level, in an object of their own. Each such object has one compiled_level with static storage, which registers
-/// itself before any dynamic initialization of the program.
+/// The kernels of one level. They form an object file with one compiled_level in static storage, which registers itself before any dynamic
+/// initialization of the program.
 struct compiled_level {
     level which;                          ///< the level that the object is compiled for
-    bool is_whole;                        ///< whether it has the kernels of every extension, not only of those that belong to the level
+    bool is_whole;                        ///< whether it has the kernels of all extensions, and not only of those that belong to the level
     const kernels::entry_points* kernels; ///< its entry points
     const compiled_level* next = nullptr; ///< next in the list
 };
@@ -3202,11 +3217,11 @@ void add(compiled_level& one) noexcept;
 /// A level and the extensions that its kernels use.
 struct selection {
     const compiled_level* level = nullptr; ///< the selected level, from the list
-    features extensions;                   ///< those for which its object has kernels
+    features extensions;                   ///< the extensions to use, for all of which the object has kernels
 };
 
-/// Selects the level and the extensions. Without `name`: the highest of `compiled` up to `highest`, with those extensions of `there` that
-/// it has kernels for. `name` is the value of PALI_ARCH:
+/// Selects the level and the extensions. Without `name`, it selects the highest level of `compiled` up to `highest`, with those extensions
+/// of `there` for which the level has kernels. `name` is the value of PALI_ARCH:
 /// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
 /// - "simd": the lowest level, without extensions
 /// - "avx2": x86-64-v3 without extensions beyond AVX2
@@ -3216,7 +3231,7 @@ struct selection {
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 
-/// The selection for this processor and PALI_ARCH, made once. Throws what select() throws.
+/// The selection for this processor and PALI_ARCH, which is made once. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
 }}} // namespace pali::PALI_ABI::arch
@@ -3225,9 +3240,9 @@ struct selection {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// config.json of a model, with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the same
-/// configuration from it, apart from image preprocessing, which has a file of its own. Throws errc::unsupported_config for sliding windows
-/// that config.json cannot express: of two lengths, or in a decoder of the first generation.
+/// Returns the text of config.json with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the
+/// same configuration from it, except for image preprocessing, which has its own file. Throws errc::unsupported_config for sliding windows
+/// that config.json cannot express: windows of different lengths, or windows in a Gemma 1 decoder.
 [[nodiscard]] std::string config_json(const checkpoint_config& of);
 
 }} // namespace pali::PALI_ABI
@@ -3243,8 +3258,8 @@ struct config_difference {
     std::string second; ///< value in the second configuration, as text
 };
 
-/// All differences between two models. If there are none, both accept the same weights and compute the same results. For a compiled type,
-/// pass sizes_of(type{}).
+/// All differences between two configurations. If there are none, both accept the same weights and compute the same results. For a compiled
+/// type, pass sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
 }} // namespace pali::PALI_ABI
@@ -3255,19 +3270,21 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Throws errc::config_mismatch with the fields, at most ten, in which config.json differs from `compiled`, the variant called `name`.
+/// Throws errc::config_mismatch if config.json differs from `compiled`, the sizes of the variant `name`. The message lists at most ten
+/// differing fields.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
 } // namespace detail
 
-/// Throws errc::config_mismatch with the fields in which config.json and the compiled type differ. Does nothing for `dynamic`, which was
-/// read from config.json.
+/// Throws errc::config_mismatch if config.json differs from the compiled type; the message lists the fields. Does nothing for `dynamic`,
+/// which was read from config.json.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
     if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
-/// The configuration of a model of type `Config`: the sizes that were read for `dynamic`, otherwise the type's own, which must fit.
+/// Returns the configuration of a model of type `Config`. For `dynamic`, that is the sizes read from config.json. Otherwise it is the
+/// type's own, which must equal them; throws what require_fit() throws.
 template <model_config Config>
 [[nodiscard]] Config make_config(const checkpoint_config& read) {
     if constexpr (std::is_same_v<Config, dynamic>) {
@@ -3306,8 +3323,8 @@ inline constexpr std::size_t palette_size = 21; ///< number of colors before lab
     constexpr std::size_t count = std::size(hues);
     const colour hue = hues[index % count];
     const std::size_t round = index % palette_size / count;
-    // Blend factors towards black and white. tests/image/test_draw.cpp verifies that all 21 colors stay distinct, with red or green cones
-    // missing too.
+    // Blend factors towards black and white. tests/image/test_draw.cpp verifies that all 21 colors are distinct, also without red or green
+    // cones.
     const auto shade = [&](std::uint8_t v) {
         return static_cast<std::uint8_t>(round == 0 ? v : round == 1 ? v * 9 / 20 : 255 - (255 - v) * 3 / 5);
     };
@@ -3344,7 +3361,7 @@ namespace pali { inline namespace PALI_ABI {
 /// One annotation to draw.
 struct mark {
     std::string
-        label{}; ///< UTF-8; invalid bytes are drawn as U+FFFD. If empty, the plate shows the score only; without a score there is no plate
+        label{}; ///< UTF-8; invalid bytes are drawn as U+FFFD. If empty, the plate shows only the score; without a score, there is no plate
     pali::box where{};                  ///< in image pixels, corners in any order; clipped to the image
     const pali::mask* inside = nullptr; ///< mask of the image's size, or empty; not owned, read during the call
     float score = -1;                   ///< 0 to 1, drawn as a percentage; negative: not drawn
@@ -3352,11 +3369,11 @@ struct mark {
 
 /// Style of the marks. Line width and text size scale with the shorter side of the image and have a lower bound that keeps them visible.
 struct draw_options {
-    float opacity = 0.4f;         ///< of a mask's interior, 0 to 1; a box without a mask is filled at a third of it
+    float opacity = 0.4f;         ///< of a mask's interior, 0 to 1; a box without a mask is filled with a third of this opacity
     float scale = 1;              ///< factor for line widths and text size, greater than 0, at most 100
     bool scores = true;           ///< draw the score next to the label
-    std::filesystem::path font{}; ///< TrueType or OpenType font, preferred to the built-in one (Latin, Greek, Cyrillic). Must be trusted:
-                                  ///< only its tables are validated, so name no font that you would not trust as much as the program itself
+    std::filesystem::path font{}; ///< TrueType or OpenType font, preferred to the built-in one (Latin, Greek, Cyrillic). Use only a font
+                                  ///< that you trust as much as the program itself: only its tables are validated
 };
 
 /// Returns `image` with the marks drawn on it. Marks with the same label share a color; the first label gets label_colour(0). Large marks
@@ -3397,16 +3414,15 @@ namespace image_detail {
 
 } // namespace image_detail
 
-/// The best protocol that this environment is known to support; empty if colors may not be supported at all (TERM is empty or "dumb"). A
-/// terminal may support more than its environment reveals: send `graphics_query` to find out.
+/// The best protocol that this environment is known to support; std::nullopt if the terminal may not support colors at all (TERM is empty
+/// or "dumb"). A terminal may support more than its environment reveals: send `graphics_query` to find out.
 [[nodiscard]] inline std::optional<terminal_graphics> guess_graphics(const terminal_environment& of) noexcept {
     using image_detail::holds;
     const std::string_view term = of.term, program = of.term_program;
     if (term == "dumb" || (term.empty() && of.wt_session.empty())) return {};
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
-    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux"))
-        return blocks; // the multiplexer does not pass images on
+    if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // a multiplexer does not pass images on
     if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
         return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
@@ -3417,13 +3433,13 @@ namespace image_detail {
     return blocks;
 }
 
-/// Query to write to a terminal in raw mode: asks for kitty graphics support, then for the primary device attributes (DA1), which every
-/// terminal reports.
+/// Query for a terminal in raw mode. It asks for kitty graphics support, then for the primary device attributes (DA1), which every terminal
+/// reports.
 inline constexpr std::string_view graphics_query = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
 
 namespace image_detail {
 
-/// The parameters of the last DA1 reply: "62;4;22" for "\x1b[?62;4;22c"; empty if there is no complete reply.
+/// The parameters of the last DA1 reply: "62;4;22" for "\x1b[?62;4;22c"; std::nullopt if there is no complete reply.
 [[nodiscard]] inline std::optional<std::string_view> terminal_attributes(std::string_view reply) noexcept {
     for (std::size_t at = reply.rfind("\x1b[?"); at != reply.npos; at = at == 0 ? reply.npos : reply.rfind("\x1b[?", at - 1)) {
         const std::string_view rest = reply.substr(at + 3);
@@ -3438,7 +3454,7 @@ namespace image_detail {
 /// Whether the reply to `graphics_query` is complete, so that the caller can stop reading. Some terminals never reply: read with a timeout.
 [[nodiscard]] inline bool is_reply_whole(std::string_view reply) noexcept { return image_detail::terminal_attributes(reply).has_value(); }
 
-/// Parses the reply to `graphics_query`; accepts any bytes. Returns kitty, sixel, or nothing if the reply names neither.
+/// Parses the reply to `graphics_query`; accepts any bytes. Returns kitty, sixel, or std::nullopt if the reply names neither.
 [[nodiscard]] inline std::optional<terminal_graphics> read_reply(std::string_view reply) noexcept {
     constexpr std::string_view known = "\x1b_Gi=31;OK";
     for (std::size_t at = reply.find(known); at != reply.npos; at = reply.find(known, at + 1))
@@ -3467,9 +3483,9 @@ struct terminal_size {
     std::size_t cell_height = 16; ///< height of a character cell in pixels, 1 to 100
 };
 
-/// Encodes the image for the given terminal protocol, to be written at the start of a line; the text ends with a line break. The image
-/// keeps its aspect ratio, is shrunk to fit into `size` and is never enlarged. The text contains nothing but the pixels: no metadata.
-/// Throws `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
+/// Encodes the image for the given terminal protocol. Write the text at the start of a line; it ends with a line break. The image keeps its
+/// aspect ratio, is shrunk to fit into `size` and is never enlarged. The text contains only the pixels and no metadata. Throws
+/// `invalid_argument` if the image has no pixels or `size` is out of range; for kitty also whatever encode_png throws.
 [[nodiscard]] std::string to_terminal(const image& image, terminal_graphics graphics, const terminal_size& size = {});
 
 }} // namespace pali::PALI_ABI
@@ -3482,7 +3498,7 @@ namespace pali { inline namespace PALI_ABI {
 /// `cannot_write` if the build has neither libpng nor stb.
 [[nodiscard]] std::vector<std::byte> encode_png(const image& image);
 
-/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, at least one.
+/// Encodes 8-bit gray pixels, row-major, as PNG. Throws `invalid_argument` unless there are width * height bytes, and at least one.
 [[nodiscard]] std::vector<std::byte> encode_png(std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 
 /// Encodes an image as JPEG with `quality` 1 to 100. Throws `invalid_argument` as encode_png does and if the quality is out of range;
@@ -3495,14 +3511,14 @@ void write_png(const std::filesystem::path& path, const image& image);
 void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey);
 /// Writes a JPEG file, replacing an existing one. Throws as encode_jpeg does, and `cannot_write`.
 void write_jpeg(const std::filesystem::path& path, const image& image, int quality = 90);
-/// Writes a mask as a gray PNG file. Throws as above.
+/// Writes a mask as a gray PNG file. Throws as the overload for gray pixels does.
 inline void write_png(const std::filesystem::path& path, const mask& values) {
     write_png(path, values.width, values.height, values.values);
 }
 
 }} // namespace pali::PALI_ABI
 
-// UTF-8 decoding by the rules of sentencepiece, so that streamed text equals its text.
+// UTF-8 decoding by the rules of sentencepiece, so that streamed text equals the text that sentencepiece decodes.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -3526,7 +3542,8 @@ struct utf8_character {
         if (i == text.size()) return {.cut_off = true};
         if ((byte(i) & 0xc0) != 0x80) return {};
         code = code << 6 | (byte(i) & 0x3f);
-        // The second byte decides: smaller values are overlong forms, larger ones are surrogates or beyond the end of Unicode.
+        // Lead bytes E0, F0, ED and F4 limit the second byte. After E0 and F0, smaller values would be overlong forms. After ED, larger
+        // values would be surrogates. After F4, larger values would be above 10FFFF.
         if (i == 1 && ((lead == 0xe0 && code < 0x20) || (lead == 0xf0 && code < 0x10) || (lead == 0xed && code > 0x35f) ||
                        (lead == 0xf4 && code > 0x10f)))
             return {};
@@ -3547,8 +3564,8 @@ struct utf8_character {
 /// U+FFFD, the replacement for invalid bytes.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-/// Appends the characters of `bytes`, with U+FFFD for each byte that belongs to none. Returns the number of bytes consumed: all if
-/// `whole`, otherwise all but those of an incomplete character at the end.
+/// Appends the characters of `bytes`, with U+FFFD for each byte that is not part of a valid character. Returns the number of bytes
+/// consumed. If `whole`, all bytes are consumed; otherwise an incomplete character at the end is left.
 inline std::size_t append_characters(std::string& out, std::string_view bytes, bool whole) {
     std::string_view rest = bytes;
     while (!rest.empty()) {
@@ -3675,7 +3692,8 @@ public:
     /// Reads an existing dataset to extend it; unknown members are kept. Throws `cannot_open`; `malformed_file` with the reason.
     [[nodiscard]] static coco_writer read(const std::filesystem::path& path, coco_masks masks = coco_masks::automatic);
 
-    /// Adds a category unless it exists. Categories declared first have the same ids whatever is detected.
+    /// Adds a category unless it exists. Declare the categories before adding images to give them the same ids in every dataset, whatever
+    /// is detected.
     void declare(const std::string& label);
     /// Whether an image of this name has been added.
     [[nodiscard]] bool contains(const std::string& file) const;
@@ -3705,10 +3723,10 @@ private:
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * Writes the same file as coco_writer, byte for byte, for any number of images. Memory holds only the image names and the categories.
+ * Writes the same file as coco_writer, byte for byte, for any number of images. Keeps only the image names and the categories in memory.
  *
- * finish() makes the file appear as a whole; without it there is no file. Until then the data is in `<path>.part` and
- * `<path>.annotations.part`.
+ * Until finish() is called, the data is in `<path>.part` and `<path>.annotations.part`. finish() creates the complete file; without
+ * finish(), no file is created.
  */
 class coco_file {
 public:
@@ -3754,28 +3772,28 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Masks the logits so that the next token continues this grammar:
 ///
-///     answer = nothing | object { " ; " object }
+///     answer = (empty) | object { " ; " object }
 ///     object = y0 x0 y1 x1 [16 mask codes] " " label        y0 < y1, x0 < x1, label one of those given
 ///
-/// For generate_options::constrain. Calls do not modify the object, so one can serve many answers and threads.
+/// Use it as generate_options::constrain. Calls do not modify the object, so one object can serve many answers and threads.
 class object_constraint {
 public:
-    /// Throws errc::invalid_argument if there is no label; errc::missing_token if the vocabulary lacks <loc....>, or <seg...> when `masks`
-    /// is set.
+    /// Throws errc::invalid_argument if there is no label. Throws errc::missing_token if the vocabulary lacks a <loc....> token or, if
+    /// `masks` is set, a <seg...> token.
     object_constraint(const tokenizer& text, std::span<const std::string> labels, bool masks) : m_masks(masks), m_eos(text.eos()) {
         if (labels.empty()) throw error(errc::invalid_argument, "constrained decoding needs at least one label");
         for (std::size_t i = 0; i < m_loc.size(); ++i) m_loc[i] = need(text.loc(i), "<loc0000> to <loc1023>");
         for (std::size_t i = 0; masks && i < m_seg.size(); ++i) m_seg[i] = need(text.seg(i), "<seg000> to <seg127>");
         m_words.emplace_back();
-        // The separator is tokenized together with the label, as text between coordinates is encoded as a whole.
+        // The separator is tokenized together with the label, because the model sees the text between coordinates tokenized as a whole.
         for (const std::string& label : labels) {
             m_words[path(text.encode(" " + label))].ends = true;
             m_words[path(text.encode(" " + label + " ; "))].goes_on = true;
         }
     }
 
-    /// Sets the logits of all tokens that cannot follow `said` to minus infinity. Linear time in both; does not allocate. If `said`
-    /// violates the grammar, only the end-of-sequence token is allowed.
+    /// Sets the logits of all tokens that cannot follow `said` to minus infinity. Takes linear time in the sizes of both arguments; does
+    /// not allocate. If `said` violates the grammar, only the end-of-sequence token is allowed.
     void operator()(std::span<const token> said, std::span<float> scores) const noexcept {
         std::array<token, coordinates + 1> allowed;
         const std::size_t count = follow(said, allowed);
@@ -3796,8 +3814,8 @@ private:
     /// A trie node over the tokens of the labels.
     struct word {
         std::map<token, std::size_t> next;
-        bool ends = false;    ///< the answer may end here
-        bool goes_on = false; ///< the next object starts here
+        bool ends = false;    ///< the tokens so far are a label: the answer may end here
+        bool goes_on = false; ///< the tokens so far are a label and a separator: the next object starts here
     };
 
     [[nodiscard]] static token need(std::optional<token> id, const char* pieces) {
@@ -3886,10 +3904,10 @@ struct text_range {
 struct spoken_object {
     std::string label;                               ///< trimmed, valid UTF-8; empty if there is none
     std::array<std::uint16_t, 4> loc{};              ///< y0, x0, y1, x1 as generated, 0 to 1023; y0 < y1 and x0 < x1
-    std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; empty unless the answer has all sixteen
-    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label, or of the last tag
+    std::optional<std::array<std::uint8_t, 16>> seg; ///< mask codes, 0 to 127; std::nullopt unless the answer has all sixteen
+    text_range bytes;       ///< range in the answer: from the first <loc....> to the end of the label or, without a label, of the last tag
     text_range box_bytes;   ///< range of the four coordinates
-    text_range label_bytes; ///< range of the label in the answer; if there is none, empty, at the end of `bytes`
+    text_range label_bytes; ///< range of the label in the answer; without a label, an empty range at the end of `bytes`
 };
 
 /// A parsed answer.
@@ -3923,8 +3941,8 @@ inline void append_utf8(std::string& out, std::string_view text) {
 /// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
     bool is_loc = false;
-    std::optional<std::uint16_t> number; ///< empty if digits or the closing bracket are missing, or the number is out of range
-    text_range bytes;                    ///< empty: there is no tag here
+    std::optional<std::uint16_t> number; ///< std::nullopt if digits or the closing bracket are missing, or the number is out of range
+    text_range bytes;                    ///< empty if there is no tag at this position
 };
 
 /// Parses the tag at byte `at`. A tag cut off by the end of the text counts as malformed.
@@ -3975,7 +3993,7 @@ private:
         return m_answer.size();
     }
 
-    /// Parses tags separated only by blanks, the label after them and the ';' that ends it. Returns the position after these.
+    /// Parses tags separated only by blanks, then the label and the ';' that ends it. Returns the position after them.
     [[nodiscard]] std::size_t read_run(std::size_t at) {
         begin_object();
         for (;;) {
@@ -3999,7 +4017,7 @@ private:
     }
 
     void take(const tag& t) {
-        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // starts the next object
+        if (t.is_loc && (m_locs == 4 || m_segs > 0)) { // this tag starts the next object
             m_object.label_bytes = {m_object.bytes.end, m_object.bytes.end};
             end_object();
             begin_object();
@@ -4061,7 +4079,7 @@ private:
  * - A fifth loc in a row starts the next box, which leaves the previous one without a label. A seg after the sixteenth is ignored, as in
  *   big_vision.
  * - A box is skipped if it is incomplete, has a malformed tag (`<loc9999>`, `<loc12>`, a truncated `<loc01`), no area or swapped corners:
- *   big_vision's evaluator treats these as invalid too. Each one counts as skipped, as do mask codes without a box. Its label is dropped.
+ *   big_vision's evaluator treats these as invalid too. Skipped boxes lose their label and are counted, as are mask codes without a box.
  * - An object with missing or malformed mask codes has no mask.
  * - Duplicate boxes stay separate objects; see merge().
  * - Bytes that are not valid UTF-8 become U+FFFD in label and text; control characters are kept. Ranges refer to the bytes of `answer`.
@@ -4080,8 +4098,8 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Returns {"file": ..., "width": ..., "height": ..., "objects": [{"label": ..., "score": ..., "box": [x0, y0, x1, y1], "mask": ...}, ...]}
 /// without line breaks. Boxes are in pixels, rounded to 1/100. "mask" is the name in `image.mask_files`; "mask" and "text" are omitted if
-/// empty. Invalid UTF-8 becomes U+FFFD; a file name for which that happens is also written as hexadecimal "file_bytes". Numbers that are
-/// not finite become 0. Throws `invalid_argument` if there are mask files, but not one per object.
+/// empty. Invalid UTF-8 becomes U+FFFD. If the file name contains any, its bytes are also written in hexadecimal as "file_bytes". Numbers
+/// that are not finite become 0. Throws `invalid_argument` if `image.mask_files` is neither empty nor one name per object.
 [[nodiscard]] std::string objects_json(const image_objects& image);
 
 /// A JSON Lines file that grows image by image and can be resumed after an interruption.
@@ -4112,7 +4130,7 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Writes objects for manual correction in labelme: one JSON file per image, next to it and with the same name.
+// Writes objects for manual correction in labelme, which expects one JSON file per image, in the same folder and with the same name.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -4128,8 +4146,9 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. A byte piece has its one byte, or the U+FFFD that
-/// replaces it; control pieces, including end of sequence, have an empty range. Compute once per answer, for all of its objects.
+/// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. The range of a byte piece is its one byte, or the
+/// U+FFFD that replaces it. Control pieces, including end of sequence, have an empty range. Compute the ranges once per answer and use them
+/// for all its objects.
 [[nodiscard]] inline std::vector<text_range> token_ranges(const tokenizer& text, std::span<const token> tokens) {
     std::vector<text_range> ranges;
     ranges.reserve(tokens.size());
@@ -4138,7 +4157,7 @@ namespace pali { inline namespace PALI_ABI {
         ranges.push_back({at, at + bytes});
         at += bytes;
     };
-    std::string said, run; // text of a piece; bytes of consecutive byte pieces
+    std::string said, run; // text of one piece; bytes of a run of byte pieces
     for (std::size_t i = 0; i < tokens.size();) {
         run.clear();
         for (; i < tokens.size() && text.kind(tokens[i]) == piece_kind::byte; ++i) run += static_cast<char>(text.byte(tokens[i]));
@@ -4159,11 +4178,12 @@ namespace pali { inline namespace PALI_ABI {
     return ranges;
 }
 
-/// Confidence, 0 to 1: the geometric mean of the probabilities of the tokens of the four coordinates and the label, so that long labels are
-/// not penalized. Mask codes are excluded, because many code sequences mean the same mask.
+/// Confidence, 0 to 1: the geometric mean of the token probabilities of the four coordinates and the label. A geometric mean does not
+/// penalize long labels. Mask codes are excluded, because many code sequences mean the same mask.
 ///
 /// `ranges` are the token_ranges() of the answer that `object` was parsed from; `logprobs` are the log-probabilities of its tokens. A token
-/// counts if any of its bytes does. Returns 0 if no token counts. Throws `invalid_argument` unless there is one log-probability per range.
+/// counts if its range overlaps the coordinates or the label. Returns 0 if no token counts. Throws `invalid_argument` unless there is one
+/// log-probability per range.
 [[nodiscard]] inline float score_of(const spoken_object& object, std::span<const text_range> ranges, std::span<const float> logprobs) {
     if (ranges.size() != logprobs.size())
         throw error(errc::invalid_argument,
@@ -4182,7 +4202,7 @@ namespace pali { inline namespace PALI_ABI {
         }
     }
     const double mean = std::exp(sum / static_cast<double>(std::max<std::size_t>(count, 1)));
-    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN: 0
+    return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN becomes 0
 }
 
 }} // namespace pali::PALI_ABI
@@ -4246,9 +4266,9 @@ struct mask_polygons {
     return found;
 }
 
-/// Joins all outlines and holes into one polygon, connected by pairs of coincident segments where they are closest; for formats with one
-/// polygon per object. Filled by the even-odd rule it is the mask. Empty if there are no outlines. O(points squared) for masks of several
-/// parts.
+/// Joins all outlines and holes into one polygon, for formats with one polygon per object. The parts are connected where they are closest,
+/// by two coincident segments. Filling the result by the even-odd rule reproduces the mask. Empty if there are no outlines. O(points
+/// squared) if the mask has several parts.
 [[nodiscard]] inline polygon joined(const mask_polygons& parts) {
     polygon line;
     const auto join = [&](const polygon& other) {
@@ -4262,7 +4282,7 @@ struct mask_polygons {
             for (std::size_t j = 0; j < other.size(); ++j)
                 if (const std::size_t distance = square(line[i].x, other[j].x) + square(line[i].y, other[j].y); distance < nearest)
                     nearest = distance, at = i, entry = j;
-        polygon path; // around from the entry and back, then back to the point of departure
+        polygon path; // from the entry point around `other` and back to it, then back to line[at]
         for (std::size_t j = 0; j <= other.size(); ++j) path.push_back(other[(entry + j) % other.size()]);
         path.push_back(line[at]);
         line.insert(line.begin() + static_cast<std::ptrdiff_t>(at) + 1, path.begin(), path.end());
@@ -4349,7 +4369,7 @@ struct run_lengths {
 
 /// Parses a compressed string. Throws `malformed_file` if it does not encode a mask of width x height pixels.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
-    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far above any image, and no sum overflows 64 bits
+    constexpr std::size_t most = std::size_t{1} << 40; // pixels: far more than any image has, yet no sum overflows 64 bits
     const auto fail = [&](error_text&& what) {
         throw error(errc::malformed_file, {"run lengths for a mask of ", width, " x ", height, ": ", std::move(what).str()});
     };
@@ -4390,9 +4410,9 @@ enum class yolo_form {
     polygons, ///< "class x y x y ...": segmentation datasets; the border of the mask, or the corners of the box if there is no mask
 };
 
-/// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals in any locale. New labels get new
-/// numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of several regions or with holes becomes
-/// one polygon: see joined(). The format has no scores.
+/// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals. The decimal separator is a point in
+/// every locale. New labels get new numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of
+/// several regions or with holes becomes one polygon: see joined(). The format has no scores.
 [[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
@@ -4414,7 +4434,7 @@ enum class yolo_form {
         }
         const auto cut = [](float at, double side) { return std::clamp(static_cast<double>(at), 0.0, side) / side; };
         const double x0 = cut(o.box.x0, width), x1 = cut(o.box.x1, width), y0 = cut(o.box.y0, height), y1 = cut(o.box.y1, height);
-        if (!(x1 > x0 && y1 > y0)) continue; // drops NaN too
+        if (!(x1 > x0 && y1 > y0)) continue; // also drops NaN
         out += std::to_string(categories.number_of(o.label));
         if (form == yolo_form::boxes) out += share((x0 + x1) / 2) + share((y0 + y1) / 2) + share(x1 - x0) + share(y1 - y0);
         else out += share(x0) + share(y0) + share(x1) + share(y0) + share(x1) + share(y1) + share(x0) + share(y1);
@@ -4429,14 +4449,14 @@ enum class yolo_form {
 
 #if PALI_PART_ENTRY_POINTS
 
-// Scratch memory of a forward pass: a stack with frames, which grows in the first pass and not in passes like it.
+// Scratch memory of a forward pass: a stack with frames. It grows in the first pass; later passes of the same size allocate nothing.
 
 namespace pali { inline namespace PALI_ABI {
 
 /// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
-/// once allocates nothing the next time. When the outermost frame ends, several blocks are replaced by one of their total size, so that
-/// the next pass can use all of it, whatever sizes it takes. The system commits pages only when they are touched. Not thread-safe: one
-/// arena per context.
+/// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
+/// total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are touched.
+/// Not thread-safe: one arena per context.
 class arena {
 public:
     arena() noexcept;
@@ -4476,7 +4496,7 @@ private:
         std::unique_ptr<float, give_back> memory;
     };
 
-    /// Replaces all blocks by one of their total size. Nothing may be taken.
+    /// Replaces all blocks by one of their total size. No memory may be in use.
     void join() noexcept;
 
     static constexpr std::size_t smallest_block = std::size_t{1} << 18; // 1 MiB
@@ -4494,14 +4514,13 @@ private:
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Runs numbered tasks on a fixed set of threads, the calling thread included. Tasks must not depend on the thread that runs them; then
-/// results are bit-identical for any number of threads. One caller at a time.
+/// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
+/// are bit-identical for any number of threads. Only one thread may call it at a time.
 class thread_pool {
 public:
-    /// Starts `threads` - 1 threads, since the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
-    /// thread but the caller's to one processor: the second of those that the process may run on, the third, and so on. The caller may pin
-    /// itself to the first. Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads if the system starts
-    /// fewer.
+    /// Starts `threads` - 1 threads, because the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
+    /// started thread to one of the processors that the process may run on, beginning with the second. The caller may pin itself to the
+    /// first. Throws errc::invalid_argument for more than `most_threads`, and errc::too_few_threads if the system starts fewer.
     explicit thread_pool(std::size_t threads = 0, bool pin = false);
     ~thread_pool();
 
@@ -4513,13 +4532,13 @@ public:
     /// Number of threads, the caller included.
     [[nodiscard]] std::size_t size() const noexcept { return m_workers.size() + 1; }
 
-    /// Throws errc::forked_process in a child of the process that started the threads: fork() copies none of them, so run() would wait
-    /// forever. One system call; call it once before a series of runs.
+    /// Throws errc::forked_process in a child of the process that started the threads. fork() does not copy threads, so run() would wait
+    /// forever in the child. Costs one system call, so call it once before a series of runs.
     void require_own_process() const;
 
-    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` is meant
-    /// for finding scratch memory. A thread takes consecutive tasks, fewer at a time as fewer are left, so neighboring tasks should read
-    /// neighboring memory. A task must not throw.
+    /// Calls task(i), or task(i, thread) with thread < size(), for every i in [0, count), and returns when all are done. `thread` serves to
+    /// select scratch memory. A thread takes several consecutive tasks at a time, and fewer towards the end, so neighboring tasks should
+    /// read neighboring memory. A task must not throw.
     template <class Task>
     void run(std::size_t count, Task&& task) {
         using task_type = std::remove_reference_t<Task>;
@@ -4553,7 +4572,7 @@ private:
     static constexpr std::size_t spins_before_sleep = 4000; // some 50 microseconds: longer than the gap between two kernels
     static constexpr std::size_t yield_every = 512;
 
-    long m_process; // that started the workers
+    long m_process; // the process that started the workers
     std::vector<std::thread> m_workers;
     void (*m_call)(void*, std::size_t, std::size_t) = nullptr;
     void* m_task = nullptr;
@@ -4641,8 +4660,8 @@ template <std::size_t Half, class A>
     return batch::load_unaligned(w + Half * batch::size);
 }
 
-/// The same for bfloat16. A 32-bit lane holds two elements: the even one in its low half (shifted up), the odd one in its high half
-/// (masked). No shuffle is needed, because the activations are packed in the same order: evens, then odds.
+/// Same, for bfloat16. A 32-bit lane holds two elements: the even one in its low half (shifted up), the odd one in its high half (masked).
+/// No shuffle is needed, because the activations are packed in the same order: evens, then odds.
 template <std::size_t Half, class A>
 [[nodiscard]] inline xsimd::batch<float, A> load_half(arch::simd<A>, const bfloat16* w) noexcept {
     using bits = xsimd::batch<std::uint32_t, A>;
@@ -4679,10 +4698,10 @@ void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) n
 
 } // namespace dot_detail
 
-/// K-block [begin, end) of the sums of a tile. Sums start at zero in the first block and continue from `state` in later ones. The last
-/// block writes y = sum + bias; the others store to `state`.
+/// The K-block [begin, end) that a tile adds to its sums. In the first block the sums start at zero; in later blocks they continue from
+/// `state`. The last block writes y = sum + bias; the others store the sums to `state`.
 struct partial_sums {
-    float* state = nullptr; ///< R · C registers, or null where one block covers K
+    float* state = nullptr; ///< R · C registers; null if one block covers K
     std::size_t begin = 0;  ///< first element of the block
     std::size_t end = 0;    ///< one past the last element of the block
 };
@@ -4694,7 +4713,7 @@ struct dot_floats_simd {
     using element = Element;                                                     ///< element type of weights
     static constexpr std::size_t lanes = arch::simd<A>::lanes;                   ///< floats of a register of sums
     static constexpr std::size_t pair = dot_detail::numbers_at_once<A, Element>; ///< elements of a row per step
-    /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 where there are 32 registers.
+    /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 if there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
 
@@ -4715,7 +4734,7 @@ struct dot_floats_simd {
         for (std::size_t r = 0; r < R; ++r) PALI_UNROLL
         for (std::size_t c = 0; c < C; ++c)
             sums[r][c] = part.begin == 0 ? batch(0.f) : batch::load_aligned(part.state + (r * C + c) * lanes);
-        const float* row[R]; // without this array g++ keeps a pointer to each half of each row, and spills some
+        const float* row[R]; // without this array, g++ keeps a pointer to each half of each row and spills some of them
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) {
             row[r] = x[r];
@@ -4731,7 +4750,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // tiles of 4 x 3 have no register left for it
+                                          PALI_IN_REGISTER(value.data); // not for tiles of 4 x 3, which have no register left for it
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }
@@ -4744,7 +4763,7 @@ struct dot_floats_simd {
         };
         PALI_NO_UNROLL
         for (std::size_t k = part.begin; k < whole; k += pair) {
-            // Few rows are bound by memory bandwidth, and the hardware prefetcher starts anew with every row of weights.
+            // With few rows, the loop is bound by memory bandwidth, and the hardware prefetcher starts again with each row of weights.
             if constexpr (R < 6) PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(w[c + 2 * C] + k);
             both([&](std::size_t c) { return w[c] + k; }, k);
@@ -4755,7 +4774,7 @@ struct dot_floats_simd {
             for (std::size_t c = 0; c < C; ++c) sums[r][c].store_aligned(part.state + (r * C + c) * lanes);
             return;
         }
-        if (whole != w.width) { // the row ends inside a pair, and memory past its end may not be readable
+        if (whole != w.width) { // the row ends inside a pair, and the memory past its end may not be readable
             alignas(64) Element rest[C][pair] = {};
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) std::memcpy(rest[c], w[c] + whole, (w.width - whole) * sizeof(Element));
@@ -4798,7 +4817,8 @@ PALI_ALWAYS_INLINE inline void for_column_tiles(std::size_t count, Tile&& tile) 
 
 }}}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD::detail
 
-// y = y · decay + p · v on xsimd: both products of attention. Each lane has its own sum, so no lanes are added up.
+// y = y · decay + p · v on xsimd, used for both products of attention. Each lane accumulates its own sum, so no horizontal additions are
+// needed.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
@@ -4809,7 +4829,7 @@ namespace detail {
 template <class Rows>
 struct register_weigher {
     static constexpr std::size_t queries_a_block = 24; ///< queries that share each read of keys and values
-    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y that are accessed together, even past the last row
+    static constexpr std::size_t rows_at_once = 1;     ///< rows of p and y accessed together, even past the last row
 
     /// Floats of scratch that an object needs for rows of v of a given width.
     [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
@@ -4842,7 +4862,7 @@ struct rows_simd {
     template <std::size_t R>
     static constexpr std::size_t columns = arch::simd<A>::registers == 32 || R < 4 ? 4 : 2;
 
-    /// Copies n weights in the form that tile() reads; may be in place.
+    /// Copies n weights to where tile() reads them; may be in place.
     static void pack(const float* p, std::size_t n, float* packed) noexcept {
         if (p != packed) std::copy(p, p + n, packed);
     }
@@ -4853,8 +4873,9 @@ struct rows_simd {
     static void tile(rows<const float> p, const paired_rows<Element>& v, const float* decay, rows<float> y) noexcept {
         using batch = xsimd::batch<float, A>;
         constexpr std::size_t pair = paired_rows<Element>::pair;
-        // Few rows of p are bound by memory bandwidth. With 512 bits, v as a memory operand of each FMA streams at 25 GB/s per core
-        // (Zen 4), and held in registers, as clang would do, at 21 GB/s. With 256 bits the repeated loads cost a fifth more in cache.
+        // With few rows of p, the loop is bound by memory bandwidth. With 512-bit registers, v streams at 25 GB/s per core (Zen 4) if it is
+        // a memory operand of each FMA, and at 21 GB/s if it is held in registers, as clang would do. With 256-bit registers, the repeated
+        // loads would take a fifth longer if v is in cache.
         constexpr bool each_reads = R < 6 && pair == 1 && lanes == 16;
         batch sums[R][C];
         PALI_UNROLL
@@ -4867,7 +4888,7 @@ struct rows_simd {
             PALI_WORKED_OUT(weights[r]);
         }
         const auto add = [&]<std::size_t Half>(std::size_t j, std::integral_constant<std::size_t, Half>) PALI_ALWAYS_INLINE {
-            const Element* const row = v.data + j * v.width; // or the two interleaved rows, of which one half is used
+            const Element* const row = v.data + j * v.width; // or the pair of interleaved rows, of which `Half` selects one
             batch values[C];
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
@@ -4884,7 +4905,7 @@ struct rows_simd {
         const std::size_t whole = p.width / pair * pair;
         PALI_NO_UNROLL
         for (std::size_t j = 0; j < whole; j += pair) {
-            PALI_UNROLL // prefetches what follows v in memory, more keys or more values; each cache line once
+            PALI_UNROLL // prefetches the keys or values that follow v in memory, each cache line once
                 for (std::size_t c = 0; c < C; c += std::max<std::size_t>(1, 16 / lanes))
                     arch::fetch_ahead(v.data + (j + p.width) * v.width + c * lanes * pair);
             add(j, std::integral_constant<std::size_t, 0>{});
@@ -4902,7 +4923,7 @@ struct rows_simd {
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Online softmax: sums of a block of queries, carried from one block of keys to the next. There is no score matrix.
+// Online softmax: the sums of a block of queries are carried from one block of keys to the next, so no score matrix is stored.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD { namespace detail {
 
@@ -4940,8 +4961,8 @@ struct running_softmax {
     }
 };
 
-/// What n queries have accumulated: their softmax (n), and the weighted sums of values (n, depth), not yet divided. A view of memory;
-/// there may be room for more rows after the sums.
+/// The accumulators of n queries: running softmax (n), and weighted sums of values (n, depth), not yet divided by the softmax sums. A view
+/// of memory, which may have room for more rows after the sums.
 struct gathered {
     running_softmax* softmax = nullptr;
     rows<float> sums;
@@ -4952,19 +4973,19 @@ struct gathered {
     gathered(float* memory, std::size_t n, std::size_t depth) noexcept
         : softmax(reinterpret_cast<running_softmax*>(memory)), sums(memory + softmax_floats(n), n, depth) {}
 
-    /// Resets to nothing seen.
+    /// Resets to the state before any key was seen.
     void clear() noexcept {
         std::fill(sums.data, sums.data + sums.count * sums.width, 0.f);
         for (std::size_t i = 0; i < sums.count; ++i) std::construct_at(softmax + i);
     }
 
-    /// Adds what the same queries have accumulated from other keys.
+    /// Adds the accumulators of the same queries over other keys.
     template <class A>
     void add(arch::simd<A>, const gathered& other) noexcept {
         using batch = xsimd::batch<float, A>;
         for (std::size_t i = 0; i < sums.count; ++i) {
             const running_softmax mine = softmax[i], theirs = other.softmax[i];
-            if (theirs.sum == 0) continue; // saw no key
+            if (theirs.sum == 0) continue; // this query has seen no key there
             const float top = std::max(mine.top, theirs.top), by = std::exp(mine.top - top), their_by = std::exp(theirs.top - top);
             for (std::size_t d = 0; d < sums.width; d += batch::size)
                 arch::fma(batch::load_aligned(other.sums[i] + d), batch(their_by), batch::load_aligned(sums[i] + d) * batch(by))
@@ -4988,7 +5009,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// Applies f, a function of batches, to n elements. The tail goes through a padded batch, so every element takes the same path.
+/// Applies f, a function of batches, to n elements. The tail is computed in a padded batch, so every element is computed by the same code.
 template <class A, class F, class... In>
 PALI_ALWAYS_INLINE inline void map(arch::simd<A>, std::size_t n, float* out, F f, const In*... in) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -5045,7 +5066,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 
 namespace detail {
 
-/// One attention, cut into blocks of queries that share a key head, and into parts of the keys. `Rows` computes the products.
+/// One call of attention. Queries are split into blocks that share a key head, and keys into parts. `Rows` computes the products.
 template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
@@ -5059,19 +5080,19 @@ struct attention_pass {
     rows<float> out;
 
     static constexpr std::size_t keys_a_block = key_values<element>::keys_a_block;
-    /// Keys per part. A part is accumulated on its own, so that threads can share the parts where there are few queries.
+    /// Keys per part. Each part is accumulated separately, so that threads can work on different parts if there are few queries.
     static constexpr std::size_t keys_a_part = 256;
 
     std::size_t group = shape.heads / shape.kv_heads, width = seen_tokens.value_width();
     std::size_t tokens_a_block = std::clamp<std::size_t>(weigher::queries_a_block / group, 1, std::max<std::size_t>(1, q.count)),
                 most = tokens_a_block * group;                                                                 // queries of a block
-    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // `most`, rounded up
+    std::size_t room_for = (most + weigher::rows_at_once - 1) / weigher::rows_at_once * weigher::rows_at_once; // rounded up to rows_at_once
     std::size_t blocks_a_head = (q.count + tokens_a_block - 1) / tokens_a_block, blocks = shape.kv_heads * blocks_a_head;
 
-    /// Query i of a block belongs to token first + i / group, and to head i % group of those that share the key head.
+    /// Query i of a block belongs to token first + i / group, and to head i % group of the query heads that share the key head.
     struct block {
         std::size_t kv_head, first, count;
-        key_range sees; ///< union over all queries
+        key_range sees; ///< the keys that at least one query sees
         [[nodiscard]] std::size_t first_part() const noexcept { return sees.begin / keys_a_part; }
         [[nodiscard]] std::size_t end_part() const noexcept { return (sees.end + keys_a_part - 1) / keys_a_part; }
     };
@@ -5083,8 +5104,8 @@ struct attention_pass {
         return {i / blocks_a_head, first, tokens * group, sees};
     }
 
-    /// Scratch memory of one thread: the queries of a block, scaled; their scores, which become the weights of the values in place; one
-    /// decay factor per query.
+    /// Scratch memory of one thread: the scaled queries of a block, their scores, and one decay factor per query. The scores are turned
+    /// into the weights of the values in place.
     struct room {
         rows<number> queries, weights;
         rows<float> scores;
@@ -5109,7 +5130,7 @@ struct attention_pass {
         return r;
     }
 
-    /// Accumulates what the queries of a block see in one part of the keys.
+    /// Accumulates one part of the keys for the queries of a block.
     void gather(arch::simd<A> tag, const block& of, std::size_t part, const room& at, const weigher& weigh, gathered& seen) const noexcept {
         const std::size_t begin = std::max(of.sees.begin / keys_a_block * keys_a_block, part * keys_a_part),
                           end = std::min(of.sees.end, (part + 1) * keys_a_part);
@@ -5137,7 +5158,7 @@ struct attention_pass {
         }
     }
 
-    /// One task per block.
+    /// Runs one task per block.
     void by_blocks(arch::simd<A> tag, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats() + 2 * seen_floats;
         float* const memory = scratch.take(threads.size() * floats);
@@ -5157,7 +5178,8 @@ struct attention_pass {
         });
     }
 
-    /// One task per block and part, then one per block, which adds its parts. The sums are those of by_blocks().
+    /// Runs one task per block and part, then one task per block, which adds the parts. The results are bit-identical to those of
+    /// by_blocks().
     void by_parts(arch::simd<A> tag, std::size_t parts, thread_pool& threads, arena& scratch) const {
         const std::size_t seen_floats = gathered::floats(room_for, width), floats = room_floats() + weigher_floats();
         float *const memory = scratch.take(threads.size() * floats), *const seen_memory = scratch.take(blocks * (parts + 1) * seen_floats);
@@ -5187,13 +5209,13 @@ struct attention_pass {
 } // namespace detail
 
 /**
- * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that token t sees: mask(t). q is (T, heads ·
+ * Computes out[t][h] = softmax(cap(scale · q[t][h] · keysᵀ)) · values, over the keys that token t sees, which are mask(t). q is (T, heads ·
  * head_dim). Each of the kv_heads key heads is shared by heads / kv_heads query heads. `Rows` defines the element type of keys and values
  * and the arithmetic. out has the shape of q and must not alias it.
  *
- * Parts of the keys are accumulated separately and added in their order. So the order of every sum depends on the positions of the keys
- * alone, and a token's result does not depend on other tokens or on the threads. Where there are few blocks of queries, threads share the
- * parts (flash-decoding: Dao et al., 2023).
+ * Parts of the keys are accumulated separately and then added in order. So the order of every sum depends only on the positions of the
+ * keys, and a token's result does not depend on other tokens or on the threads. If there are few blocks of queries, threads work on
+ * different parts of one block (flash-decoding: Dao et al., 2023).
  *
  * Cost: 4 · T · heads · head_dim · keys flop. Scratch: one block of queries per thread, or all parts if there are few blocks.
  */
@@ -5248,7 +5270,7 @@ struct dot_bf16_avx512 {
         }
     }
 
-    /// As dot_floats_simd::tile(), with the same guarantees. `part` must cover the whole row.
+    /// Same as dot_floats_simd::tile(), with the same guarantees. `part` must cover the whole row.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> x, rows<const bfloat16> w, [[maybe_unused]] const partial_sums& part, const float* bias,
@@ -5292,15 +5314,15 @@ struct dot_bf16_avx512 {
     }
 
 private:
-    /// Mask of the first `count` lanes, or of all if there are fewer.
+    /// Mask of the first `count` lanes; of all lanes if `count` exceeds their number.
     template <class Mask>
     [[nodiscard]] static Mask first_lanes(std::size_t count) noexcept {
         return count >= 8 * sizeof(Mask) ? static_cast<Mask>(~Mask{0}) : static_cast<Mask>((Mask{1} << count) - 1);
     }
 
-    /// Adds elements [0, whole) of a single row times those of each column. This is bound by memory bandwidth: the fewer instructions per
-    /// cache line of weights, the more lines ahead fit in the out-of-order window and are requested. So weights are memory operands, and
-    /// one offset per column serves two pointers: to these columns and to the next tile, which is prefetched.
+    /// Adds the products of elements [0, whole) of a single row and each column. This loop is bound by memory bandwidth. The fewer
+    /// instructions it has per cache line of weights, the more loads of later lines fit in the out-of-order window. So weights are memory
+    /// operands, and one offset per column serves two pointers: one to these columns, and one to the next tile, which is prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
@@ -5320,15 +5342,15 @@ private:
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) {
                 arch::fetch_ahead(next + column[c]);
-                __m512 sum = sums[c]; // a scalar copy: g++ would keep an array element that inline assembly modifies in memory
+                __m512 sum = sums[c]; // a scalar copy, because g++ keeps an array element in memory if inline assembly modifies it
                 __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(value), "m"(*reinterpret_cast<const line*>(now + column[c])));
                 sums[c] = sum;
             }
         }
     }
 
-    /// Adds one register of each row times one of each column. Tiles of two and four rows also prefetch the columns `later`, spread evenly:
-    /// loads stall less that way.
+    /// Adds the products of one register of each row and one register of each column. Tiles of two and four rows also prefetch the columns
+    /// `later`. The prefetches are spread evenly over the loop, because loads then stall less.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add(rows<const bfloat16> x, std::size_t k, const __m512i (&weights)[C], __m512 (&sums)[R][C],
@@ -5344,7 +5366,7 @@ private:
         }
     }
 
-    /// Sums of the lanes of four registers, each in the same order.
+    /// Sums the lanes of each of four registers, all in the same order.
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     PALI_ALWAYS_INLINE static inline __m128 add_lanes(const __m512 (&of)[4]) noexcept {
         const __m512 ab = __builtin_shufflevector(of[0], of[1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
@@ -5373,8 +5395,8 @@ private:
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// VDPBF16PS adds one element of each of two rows to each of sixteen sums. Weights are rounded to bfloat16; rows are read in place, since
-/// they are already interleaved in pairs. Needs arch::features::avx512_bf16.
+/// VDPBF16PS adds two products, of the elements of two rows, to each of sixteen sums. Weights are rounded to bfloat16. Rows are read in
+/// place, because they are stored interleaved in pairs. Needs arch::features::avx512_bf16.
 struct rows_bf16_avx512 {
     using number = bfloat16;                                    ///< element type of the weights p
     using element = bfloat16;                                   ///< element type of the rows of v
@@ -5388,7 +5410,7 @@ struct rows_bf16_avx512 {
     /// space of a float.
     static void pack(const float* p, std::size_t n, bfloat16* packed) noexcept { dot_bf16_avx512::pack(p, n, packed); }
 
-    /// As rows_simd::tile(), two terms per step.
+    /// Same as rows_simd::tile(), with two terms per step.
     template <std::size_t R, std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static void tile(rows<const bfloat16> p, const paired_rows<bfloat16>& v, const float* decay, rows<float> y) noexcept {
@@ -5407,7 +5429,7 @@ struct rows_bf16_avx512 {
             for (std::size_t c = 0; c < C; ++c) arch::fetch_ahead(v.data + (j + p.width) * v.width + 2 * c * lanes);
             add(p, j, values, sums);
         }
-        if (whole != p.width) { // the last pair has one row; memory of the other may hold NaN
+        if (whole != p.width) { // the last pair has only one row; the memory of the other row may hold NaN
             __m512i values[C];
             PALI_UNROLL
             for (std::size_t c = 0; c < C; ++c) values[c] = _mm512_maskz_loadu_epi16(0x55555555, v.data + whole * v.width + 2 * c * lanes);
@@ -5466,9 +5488,9 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 
 #if defined(__x86_64__)
 /**
- * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. Inline assembly, because the intrinsics of g++
- * 12 understate what they read (_tile_loadconfig 8 bytes, _tile_loadd nothing), so stores to a packed buffer may be dropped or moved. It
- * also needs no compiler flags, and no target attribute prevents inlining.
+ * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. They are written in inline assembly, because the
+ * intrinsics of g++ 12 declare too small a memory operand (8 bytes for _tile_loadconfig, none for _tile_loadd), so stores to a packed
+ * buffer may be dropped or moved. Inline assembly also needs no compiler flags and no target attribute, which would prevent inlining.
  */
 struct amx_tiles {
     /// Configures the shapes of the tiles and sets the tiles to zero.
@@ -5504,12 +5526,11 @@ struct amx_tiles {
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-typedef float eight_floats __attribute__((vector_size(32))); ///< an AVX2 register
-typedef float eight_floats_in_memory
-    __attribute__((vector_size(32), aligned(4), may_alias));        ///< the same in memory, at any address of a float
-typedef std::uint32_t eight_words __attribute__((vector_size(32))); ///< its bits
+typedef float eight_floats __attribute__((vector_size(32)));                                  ///< an AVX2 register
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same in memory, aligned like a float
+typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< the bits of eight_floats
 
-/// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. Compilers keep the arrays in registers where the loops are unrolled.
+/// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. The arrays stay in registers if the compiler unrolls the loops.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8]) noexcept {
     eight_floats b[8];
 #pragma GCC unroll 4
@@ -5533,14 +5554,14 @@ PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void transpose(eight_floats (&a)[8
     for (std::size_t i = 0; i < 8; ++i) a[i] = b[i];
 }
 
-/// Returns bits whose upper halves are x in bfloat16, rounded to nearest even. x must not be NaN.
+/// Returns words whose upper 16 bits are x as bfloat16, rounded to nearest even. x must not be NaN.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline eight_words rounded_up_half(eight_floats x) noexcept {
     const auto bits = reinterpret_cast<eight_words>(x);
     return bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
-/// Rounds sixteen elements to bfloat16. The bits are those of its constructor, which compilers turn into slow code, element by element.
-/// May be in place.
+/// Rounds sixteen elements to bfloat16, with the same bits as the constructor of bfloat16. A loop over that constructor would be slow,
+/// because compilers do not vectorize it. May be in place.
 PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* from, bfloat16* to) noexcept {
     typedef std::uint16_t halves __attribute__((vector_size(32)));
     eight_words words[2];
@@ -5561,7 +5582,7 @@ PALI_TARGET("avx2") PALI_ALWAYS_INLINE inline void round_sixteen(const float* fr
 
 #if PALI_PART_ENTRY_POINTS
 
-// An operand of a product: one of the weight matrices that the same activations are multiplied by.
+// An operand of a product: one of several weight matrices by which the same activations are multiplied.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
@@ -5586,8 +5607,8 @@ template <class Weights>
     return sum;
 }
 
-/// Calls task(operand, first, n, thread) for blocks of outputs [first, first + n) of each operand; n is at most `at_once`. All blocks are
-/// tasks of one run, so threads synchronize once and not after each operand.
+/// Calls task(operand, first, n, thread) for blocks of outputs [first, first + n) of each operand; n is at most `at_once`. The blocks of
+/// all operands are tasks of one run, so threads synchronize once and not after each operand.
 template <class Weights, class Task>
 void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_once, thread_pool& threads, Task&& task) {
     const auto tasks_of = [at_once](const operand<Weights>& of) { return (of.y.width + at_once - 1) / at_once; };
@@ -5607,17 +5628,17 @@ void for_outputs(std::initializer_list<operand<Weights>> with, std::size_t at_on
 
 #if PALI_PART_KERNELS
 
-// Dequantization of a strip of weights to bfloat16, for products of many rows.
+// Dequantizes a strip of weights to bfloat16, for products of many rows.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// Dequantizes elements [begin, begin + to.width) of the eight rows of strip `i` into `to`. `begin` and to.width must be multiples of the
-/// group. Rounds to nearest even, on average off by 2^-9 of an element. The code itself is off by 2^-5 (4 bits) or 2^-9 (8 bits) of the
-/// largest element of its group.
+/// group. Rounds to nearest even, with an average error of 2^-9 of the element. The error of the code itself is 2^-5 (4 bits) or 2^-9 (8
+/// bits) of the largest element of its group.
 template <std::size_t Bits>
 void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin, rows<bfloat16> to) noexcept {
     using matrix = quantized_rows<Bits>;
-    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // bytes of one row in a group: one element each, or two
+    constexpr std::size_t in_bytes = matrix::group_bytes / matrix::strip; // bytes of one row in a group; a byte holds one element or two
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
@@ -5639,7 +5660,7 @@ void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin,
         for (std::size_t r = 0; r < matrix::strip; ++r) {
             const float scale = static_cast<float>(scales[r]);
             bfloat16* const out = to[r] + at;
-            for (std::size_t k = 0; k < matrix::group; ++k) { // no branch for NaN, so that the loop vectorizes
+            for (std::size_t k = 0; k < matrix::group; ++k) { // has no branch for NaN, so that the loop vectorizes
                 const auto bits = std::bit_cast<std::uint32_t>(scale * static_cast<float>(row[r][k]));
                 out[k].bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
             }
@@ -5744,7 +5765,7 @@ struct quantized_panels {
 
     [[nodiscard]] std::size_t count() const noexcept { return matrix.count; } ///< N
     [[nodiscard]] std::size_t width() const noexcept { return matrix.width; } ///< K
-    /// Dequantizes into `room`: whole groups of whole strips.
+    /// Dequantizes whole groups of whole strips into `room`.
     [[nodiscard]] rows<const bfloat16> panel(std::size_t first, std::size_t begin, rows<bfloat16> room) const noexcept {
         constexpr std::size_t strip = quantized_rows<Bits>::strip;
         PALI_ASSERT(first % strip == 0 && room.count % strip == 0);
@@ -5793,8 +5814,8 @@ struct packed_tokens {
     }
 };
 
-/// Rounds and packs steps [first, last) of one token tile. A row of the tile is one pair of elements for 16 tokens: the tokens' rows,
-/// transposed pair by pair.
+/// Rounds and packs steps [first, last) of one token tile. A row of the tile holds one pair of elements of each of 16 tokens, so the
+/// tokens' rows are transposed in units of pairs.
 PALI_TARGET("avx2")
 inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_t token_tile, std::size_t first,
                         std::size_t last) noexcept {
@@ -5815,14 +5836,14 @@ inline void pack_tokens(rows<const float> x, const packed_tokens& to, std::size_
     }
 }
 
-/// Cache blocking of a task. Processors with tiles have at least 2 MiB of L2. One K-block of the tokens takes up to 3/4 MiB, the sums of
-/// all panels up to 1/2 MiB, and the rest is for weights.
+/// Cache blocking of a task. Processors with tiles have at least 2 MiB of L2 per core. One K-block of the tokens takes up to 3/4 MiB of it,
+/// and the sums of all panels up to 1/2 MiB. The rest is for weights.
 struct tile_blocking {
     std::size_t panels; ///< panels per task
     std::size_t tiles;  ///< token tiles per block
     std::size_t steps;  ///< steps per K-block
 
-    /// Splits into equal shares, with at least four tasks per thread, so that others can help a thread that is late.
+    /// Splits the work into equal shares, with at least four tasks per thread, so that other threads can take over tasks of a slow one.
     tile_blocking(std::size_t outputs, const packed_tokens& x, std::size_t threads) noexcept {
         const auto pieces = [](std::size_t n, std::size_t most) { return std::max<std::size_t>(1, (n + most - 1) / most); };
         const auto even = [&](std::size_t n, std::size_t most) {
@@ -5862,7 +5883,7 @@ inline void add_part(rows<const bfloat16> w, const float* tokens, std::size_t ne
     each_tile<2 * B>([&](auto tile) {
         begins ? Tiles::template zero<tile()>() : Tiles::template load<tile()>(sums + tile() * tile_lanes, tile_stride);
     });
-    const std::size_t stride = w.stride * sizeof(bfloat16); // local copies: tile loads clobber memory, which would force reloads
+    const std::size_t stride = w.stride * sizeof(bfloat16); // local copies, because tile loads clobber memory, so members would be reloaded
     const bfloat16 *upper = w.data, *lower = w[tile_rows];
     for (std::size_t steps = w.width / tile_inputs; steps != 0; --steps, upper += tile_inputs, lower += tile_inputs, tokens += tile_lanes) {
         Tiles::template load<4>(upper, stride);
@@ -5904,8 +5925,8 @@ inline void write_sums(const float* sums, const float* bias, std::size_t first, 
         }
 }
 
-/// Returns `steps` steps of 32 outputs from element `begin` on. A panel that is not complete is copied to `room`, with zeros after the last
-/// input. Rows after the last output are left uninitialized: their sums are discarded.
+/// Returns `steps` steps of 32 outputs from element `begin` on. An incomplete panel is copied to `room`, with zeros after the last input.
+/// Rows after the last output are left uninitialized: their sums are discarded.
 template <panel_source Weights>
 rows<const bfloat16> whole_panel(const Weights& weights, std::size_t first, std::size_t n, std::size_t begin, std::size_t steps,
                                  bfloat16* room) noexcept {
@@ -5951,11 +5972,11 @@ void multiply_outputs(const Weights& weights, std::size_t first, std::size_t cou
 /**
  * Computes y = x · wᵀ + bias for each operand. x is (T, K) float32, rounded to bfloat16; source(weights) is the panel_source for w (N, K).
  * Accumulates in float32, 16 pairs per step. The order of each sum depends on K alone, so the result does not depend on T or on the number
- * of threads. It differs from that of dot_floats_simd, which does not round x. Denormals count as zero.
+ * of threads. The result differs from that of dot_floats_simd, which does not round x. Denormals count as zero.
  *
- * Cost: 2·T·N·K flop, with T padded to tiles of 16 and N to panels of 32. From memory, weights are read once per 512 tokens, and tokens
- * once per task; from L2, each is read once per 32 of the other. Scratch: T·K/2 floats, and up to 1 MiB per thread. Needs AVX2 in addition
- * to the tiles.
+ * Cost: 2·T·N·K flop, with T padded to tiles of 16 and N to panels of 32. Weights are read from memory once per 512 tokens, and tokens once
+ * per task. Weights are read from L2 once per 32 tokens, and tokens once per 32 outputs. Scratch: T·K/2 floats, and up to 1 MiB per thread.
+ * Needs AVX2 in addition to tile registers.
  *
  * Source: TDPBF16PS in volume 2 of Intel's Software Developer's Manual. The A operand has the layout of a stored matrix, so weights are not
  * repacked.
@@ -5991,7 +6012,8 @@ void loop_tiles(Tiles, rows<const float> x, std::initializer_list<operand<Weight
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Attention over bfloat16 keys and values with tile registers: 16 queries by 64 keys, or by 64 elements of values, per step.
+// Attention over bfloat16 keys and values with tile registers: a step computes 16 queries by 64 keys, or 16 queries by 64 elements of the
+// values.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
@@ -6021,13 +6043,12 @@ struct rows_tiles {
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< two tiles share each read: keys and values of a block are read twice, the second time from L1
-        static constexpr std::size_t rows_at_once =
-            tile_detail::tile_rows; ///< rows of p and y that are accessed together, even past the last row
+            2 * tile_detail::tile_rows; ///< two tiles of queries: a block of keys and values is read once for each, the second time from L1
+        static constexpr std::size_t rows_at_once = tile_detail::tile_rows; ///< rows of p and y accessed together, even past the last row
 
         /// Floats of scratch that an object needs for rows of v of a given width.
         [[nodiscard]] static constexpr std::size_t floats(std::size_t width) noexcept { return pairs_a_step * width; }
-        /// Configures the tiles. `memory` is for the exclusive use of this object during its lifetime.
+        /// Configures the tiles. Only this object may use `memory` during its lifetime.
         explicit weigher(float* memory) noexcept : m_last_step(reinterpret_cast<bfloat16*>(memory)) {
             Tiles::configure(tile_detail::whole_tiles);
         }
@@ -6061,8 +6082,8 @@ struct rows_tiles {
             const bfloat16* last_step; ///< the remaining rows, zero-padded to a step; or null
         };
 
-        /// Copies rows [begin, end) of v, fewer than a step, and zero-pads them. Memory after them may hold NaN or infinities, which a
-        /// weight of zero does not cancel.
+        /// Copies rows [begin, end) of v, which are less than a step, and zero-pads them to a step. The memory after them may hold NaN or
+        /// infinity, which a weight of zero would not cancel.
         const bfloat16* last_step(const paired_rows<bfloat16>& v, std::size_t begin, std::size_t end) const noexcept {
             const std::size_t there = (end - begin) / 2 * 2 * v.width;
             std::memcpy(m_last_step, v.data + begin * v.width, there * sizeof(bfloat16));
@@ -6113,7 +6134,7 @@ struct token_tile {
 struct quantized_tokens {
     std::int8_t* codes = nullptr;   ///< per tile (width / 4, R, 4): four elements of each token, then the next four of each, ...
     float* scales = nullptr;        ///< per tile (groups, R): chosen so that the largest magnitude of a group becomes 127
-    std::int32_t* begins = nullptr; ///< per tile (groups, R): initial sums; they cancel the + 8 or + 128 of codes made unsigned
+    std::int32_t* begins = nullptr; ///< per tile (groups, R): initial sums, which cancel the offset of 8 or 128 of unsigned codes
     std::size_t width = 0;          ///< elements of a token
     std::size_t groups = 0;         ///< width / group
 
@@ -6137,13 +6158,13 @@ template <std::size_t Bits>
 void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::size_t first, std::size_t end,
                     const quantized_tokens& to) noexcept {
     constexpr std::size_t group = quantized_rows<Bits>::group;
-    constexpr float least = 1e-36f; // below it, 127 / top overflows
+    constexpr float least = 1e-36f; // smallest magnitude for which 127 / top does not overflow
     static constexpr float nothing[group] = {};
     using batch = arch::simd<>::batch;
     x += first * group;
     std::int8_t* codes = to.codes + tile.first * to.width + first * group * tile.count + 4 * (t - tile.first);
     for (std::size_t g = first; g < end; ++g, x += group) {
-        batch tops(0.f), strays(0.f); // max may ignore NaN, but 0 · NaN and 0 · infinity are NaN
+        batch tops(0.f), strays(0.f); // `strays` detects NaN and infinity: max may ignore NaN, but 0 · NaN and 0 · infinity are NaN
         for (std::size_t i = 0; i < group; i += batch::size) {
             const batch some = batch::load_unaligned(x + i);
             tops = xsimd::max(tops, xsimd::abs(some));
@@ -6205,14 +6226,14 @@ struct avx2_bytes {
                 const __m256i both =
                     _mm256_add_epi16(_mm256_maddubs_epi16(low, repeat(four)), _mm256_maddubs_epi16(high, repeat(four + 16 * R)));
                 products[r] = v == 0 ? both : _mm256_add_epi16(products[r], both);
-                PALI_IN_REGISTER(products[r]); // otherwise g++ adds all at the end and spills until then
+                PALI_IN_REGISTER(products[r]); // otherwise g++ delays all additions to the end and spills their operands
             }
         }
         for (auto& product : products) product = _mm256_madd_epi16(product, _mm256_set1_epi16(1));
     }
 
-    /// The same for 8-bit codes: |code| times the activation with the sign of the code. A pair does not overflow: 128 · 127 · 2 is below
-    /// 2^15.
+    /// Same, for 8-bit codes. Multiplies |code| by the activation with the sign of the code applied. A pair does not overflow: 128 · 127 ·
+    /// 2 is below 2^15.
     template <std::size_t R>
     PALI_TARGET("avx2,fma")
     static inline void of_8_bits(const std::uint8_t* codes, const std::int8_t* tokens, __m256i (&products)[R]) noexcept {
@@ -6247,8 +6268,8 @@ struct avx2_bytes {
     }
 };
 
-/// Byte products by AVX-VNNI: VPDPBUSD adds four products of an unsigned and a signed byte to each of eight sums. Inline assembly, so that
-/// the code around it is compiled for AVX2 only.
+/// Byte products by AVX-VNNI: VPDPBUSD adds four products of an unsigned and a signed byte to each of eight sums. Uses inline assembly, so
+/// that the surrounding code is compiled for AVX2 only.
 struct vnni_bytes {
     static constexpr bool keeps_signs = false; ///< 8-bit codes are multiplied as unsigned code + 128
 
@@ -6289,13 +6310,13 @@ private:
     }
 };
 
-/// Policy of loop_bytes() on AVX2 registers: one strip at a time, lanes are its rows. `Bytes` multiplies one group.
+/// Policy of loop_bytes() on AVX2 registers. Computes one strip at a time; lanes are the rows of the strip. `Bytes` multiplies one group.
 template <class Bytes>
 struct x86_dot {
     static constexpr std::size_t strips = 1; ///< strips per call
     static constexpr std::size_t tokens = 4; ///< tokens per call, at most
 
-    /// As dot_bytes_portable::dot().
+    /// Same as dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx2,fma")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t first,
@@ -6306,8 +6327,8 @@ struct x86_dot {
         const std::int8_t* activations = x.codes + first * x.width;
         const float* token_scales = x.scales + first * x.groups;
         const std::int32_t* begins = x.begins + first * x.groups;
-        // Several tokens read a strip more than once, so they prefetch the same place in the next strip. One token prefetches ahead in its
-        // own stream.
+        // For several tokens, a strip is read more than once, so the next strip is prefetched. For one token, the loop prefetches ahead in
+        // the same stream.
         const std::size_t ahead = R == 1 ? one_ahead : matrix::strip * matrix::bytes_of(w.width),
                           scales_ahead = ahead / matrix::group_bytes * matrix::strip;
         __m256 sums[R];
@@ -6346,7 +6367,7 @@ using dot_bytes_vnni = x86_dot<vnni_bytes>; ///< needs arch::features::avx_vnni
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Policy of loop_bytes(): the formula, with integer sums within a group and float32 sums over groups.
+/// Policy of loop_bytes() in scalar code, with integer sums within a group and float32 sums over groups.
 struct dot_bytes_portable {
     static constexpr std::size_t strips = 1; ///< strips per call
     static constexpr std::size_t tokens = 4; ///< tokens per call, at most
@@ -6360,8 +6381,8 @@ struct dot_bytes_portable {
     }
 
 private:
-    /// One token of an interleaved tile of `together` tokens. Never inlined: otherwise compilers might contract multiply and add for some R
-    /// and not for others.
+    /// One token of an interleaved tile of `together` tokens. Not inlined, because compilers could otherwise contract multiply and add for
+    /// some R and not for others.
     template <std::size_t Bits>
     [[gnu::noinline]] static void one(const std::uint8_t* codes, const bfloat16* scales, const std::int8_t* token,
                                       const float* token_scales, std::size_t together, std::size_t groups, float* y) noexcept {
@@ -6387,14 +6408,14 @@ private:
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Self-checks of kernels that have never run on the processors they are written for.
+// Self-checks of kernels that have never been tested on the processors for which they are written.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 namespace self_check {
 
-/// Small integers, which bfloat16 and bytes hold exactly and whose sums float32 holds exactly: a correct kernel gives equal bits in any
-/// order of summation.
+/// Small integers, which are exact in bfloat16 and in bytes. Their sums are exact in float32, so a correct kernel gives the same bits in
+/// any order of summation.
 [[nodiscard]] inline float whole(std::size_t i) noexcept { return static_cast<float>(i * 37 % 15) - 7.f; }
 
 /// Whether `Tiles` multiplies as TDPBF16PS is documented. Computes a product of 20 tokens, 40 outputs and 72 inputs, which uses every tile
@@ -6490,8 +6511,9 @@ template <class Tiles, class VnniDot>
 
 } // namespace self_check
 
-/// The extensions in use, without those whose kernels fail their self-check. Only AMX and AVX-VNNI are checked, which no machine of ours
-/// has. The check runs once, on the first call, and takes microseconds. Throws what arch::in_use() throws, and std::bad_alloc.
+/// The extensions in use, without those whose kernels fail their self-check. Only AMX and AVX-VNNI are checked, because none of the
+/// development machines has them. The check runs once, on the first call, and takes microseconds. Throws what arch::in_use() throws, and
+/// std::bad_alloc.
 [[nodiscard]] inline const arch::features& usable() {
 #if PALI_AVX512_KERNELS
     static const arch::features found = self_check::without_wrong<arch::amx_tiles, dot_bytes_vnni>(arch::in_use());
@@ -6514,8 +6536,8 @@ template <class Tiles, class VnniDot>
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Calls loop_keys(). Over bfloat16, products are computed by AMX in a prefill and by AVX512-BF16 in every pass, where the processor has
-/// them.
+/// Calls loop_keys() with the arithmetic for the processor. For bfloat16 keys and values, that is AMX (only in a prefill) or else
+/// AVX512-BF16, if the processor has it.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
             [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
@@ -6539,8 +6561,8 @@ void attend(const attention_shape& shape, rows<const float> q, const key_values<
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
-/// Non-owning feature map, channels last: (height, width, channels). It has a border of one pixel of zeros, which a padding of 1 reads, so
-/// no kernel checks where the image ends. Cheap to copy.
+/// Non-owning feature map, channels last: (height, width, channels). It has a border of zeros, one pixel wide, so that a convolution with
+/// padding 1 needs no bounds checks. Cheap to copy.
 template <class T>
 struct feature_map {
     T* data = nullptr;        ///< (height + 2, width + 2, channels)
@@ -6569,22 +6591,22 @@ struct feature_map {
     [[nodiscard]] T* at(std::size_t y, std::size_t x) const noexcept { return data + (y + 1) * stride() + (x + 1) * channels; }
 };
 
-/// A square convolution kernel. Its padding keeps the size of an image at stride 1 and exactly halves it (transposed: doubles it) at
-/// stride 2. Supported are sides 1 and 3 at stride 1, and side 4 at stride 2, the last also transposed.
+/// A square convolution kernel. Its padding is such that the output has the size of the input at stride 1, half that size at stride 2, and
+/// twice that size if transposed. Supported are side 1 or 3 with stride 1, and side 4 with stride 2. Only the latter may be transposed.
 struct conv_shape {
     std::size_t in = 0;      ///< input channels
     std::size_t out = 0;     ///< output channels
     std::size_t side = 1;    ///< width and height of the kernel, in pixels
     std::size_t stride = 1;  ///< pixels
-    bool transposed = false; ///< transposed convolution: the stride enlarges
+    bool transposed = false; ///< transposed convolution: the output is `stride` times as large as the input
 
     /// Whether this is one of the supported shapes.
     [[nodiscard]] bool is_known() const noexcept {
         return stride == 1 ? (side == 1 || side == 3) && !transposed : stride == 2 && side == 4;
     }
-    /// Zero padding around the image; of a transposed convolution, what PyTorch calls padding.
+    /// Zero padding around the image. For a transposed convolution, the value that PyTorch calls padding.
     [[nodiscard]] std::size_t padding() const noexcept { return (side - 1) / 2; }
-    /// Output rows (columns) for `n` input rows (columns).
+    /// Number of output rows for `n` input rows; same for columns.
     [[nodiscard]] std::size_t size_from(std::size_t n) const noexcept { return transposed ? n * stride : n / stride; }
 };
 
@@ -6604,15 +6626,16 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
 }
 
 /// Weights of a convolution, packed once in the order in which convolve() reads them: 16 output channels are interleaved. A transposed
-/// convolution of stride 2 is four convolutions, its phases: each has every other tap and makes every other pixel.
+/// convolution of stride 2 is computed as four convolutions, called phases. Each phase uses every other tap and computes every other output
+/// pixel, in both directions.
 class conv_weights {
 public:
-    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the width of the widest vector
+    static constexpr std::size_t panel = 16; ///< output channels that are computed together: the lanes of the widest register
 
     conv_weights() = default;
 
-    /// Packs weight (out, in, side, side), if transposed (in, out, side, side), as PyTorch stores it, and bias (out). shape.is_known()
-    /// must hold.
+    /// Packs weight and bias as PyTorch stores them: weight (out, in, side, side), or (in, out, side, side) if transposed, and bias (out).
+    /// shape.is_known() must hold.
     conv_weights(const conv_shape& shape, const float* weight, const float* bias)
         : m_shape(shape), m_weights(phases() * panels() * depth() * panel), m_bias(panels() * panel) {
         PALI_ASSERT(shape.is_known());
@@ -6634,7 +6657,7 @@ public:
     [[nodiscard]] const conv_shape& shape() const noexcept { return m_shape; }
     /// Number of phases: 4 if transposed, else 1.
     [[nodiscard]] std::size_t phases() const noexcept { return m_shape.transposed ? 4 : 1; }
-    /// Rows of input pixels that an output pixel sees, and columns.
+    /// Number of input rows that an output pixel depends on; also the number of columns.
     [[nodiscard]] std::size_t taps() const noexcept { return m_shape.transposed ? m_shape.side / 2 : m_shape.side; }
     /// Groups of 16 output channels; the last one is zero-padded.
     [[nodiscard]] std::size_t panels() const noexcept { return (m_shape.out + panel - 1) / panel; }
@@ -6648,8 +6671,9 @@ public:
 private:
     [[nodiscard]] std::size_t depth() const noexcept { return taps() * taps() * m_shape.in; }
 
-    /// Row of the kernel for row `tap` of a phase. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k. So
-    /// even rows use tap 3 of the row above and tap 1 of their own, odd rows tap 2 of their own and tap 0 of the row below.
+    /// Row of the kernel for row `tap` of a phase. Input row i of a transposed convolution adds its tap k to output row 2i - 1 + k. So even
+    /// output rows use tap 3 of the input row above and tap 1 of their own. Odd output rows use tap 2 of their own input row and tap 0 of
+    /// the row below.
     [[nodiscard]] std::size_t tap_of(std::size_t tap, std::size_t phase) const noexcept {
         return m_shape.transposed ? 3 - phase - 2 * tap : tap;
     }
@@ -6681,7 +6705,7 @@ struct exact_resample_weights {
     std::vector<double> weights;      ///< (spans, taps); the weights of a span add up to 1
 };
 
-/// Weights of one axis in fixed point with 22 fractional bits (Pillow, Resample.c: 32 bits less 8 for pixels less 2 for overshoot).
+/// Weights of one axis in fixed point with 22 fractional bits (Pillow, Resample.c: 32 bits, minus 8 for the pixels, minus 2 for overshoot).
 struct resample_weights {
     static constexpr int precision = 32 - 8 - 2; ///< fractional bits
 
@@ -6690,8 +6714,8 @@ struct resample_weights {
     std::vector<std::int32_t> weights; ///< (spans, taps)
 };
 
-/// Returns `value` after a store and a reload. Prevents compilers from fusing a product into the sum that follows, which may round
-/// differently from Pillow.
+/// Returns `value` after a store and a reload. Prevents compilers from contracting a product and a following addition to an FMA, which may
+/// round differently from Pillow.
 [[nodiscard]] inline double stored(double value) noexcept {
     volatile double memory = value;
     return memory;
@@ -6704,7 +6728,7 @@ struct resample_weights {
 }
 
 /// Weights that resample `in` pixels to pixels [first, first + count) of `out` with the filter `weight_at(x)`, which is zero outside
-/// [-support, support]. The filter is stretched for downscaling. The arithmetic is Pillow's to the last operation.
+/// [-support, support]. The filter is stretched for downscaling. Uses exactly the same operations as Pillow.
 template <class Weight>
 [[nodiscard]] exact_resample_weights make_exact_resample_weights(std::size_t in, std::size_t out, double support, Weight&& weight_at,
                                                                  std::size_t first, std::size_t count) {
@@ -6756,7 +6780,7 @@ template <class Weight>
 /// Weights of one axis for RGB pixels, in the order of the inner loop: each weight three times, padded to whole blocks.
 class rgb_weights {
 public:
-    static constexpr std::size_t block = 12; ///< elements: four pixels, the smallest multiple of three channels and four lanes
+    static constexpr std::size_t block = 12; ///< elements: four pixels; the least common multiple of three channels and four lanes
 
     /// Packs `weights`.
     explicit rgb_weights(const resample_weights& weights) : m_spans(weights.spans) {
@@ -6838,8 +6862,8 @@ private:
 
 }}} // namespace pali::PALI_ABI::kernels
 
-// Entry points of the kernels, which the blocks call. Bodies are compiled with the source that includes them, or once per level and
-// selected at run time.
+// Entry points of the kernels, which the layers call. In header-only use, the bodies are compiled with the source that includes them.
+// Otherwise they are compiled once per level, and a level is selected at run time.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
@@ -6857,7 +6881,7 @@ struct entry_points {
     /// Pointer to quantize_strip() for one width of codes.
     using quantize_to = void (*)(const float* x, std::size_t width, std::uint8_t* codes, bfloat16* scales) noexcept;
 
-    /// See kernels/self_checks.hpp: the extensions that these kernels use, without those that failed their self-check.
+    /// The extensions that these kernels use, without those that failed their self-check; see kernels/self_checks.hpp.
     const arch::features& (*usable)();
     /// @{
     /// See kernels/product/product.hpp.
@@ -6944,13 +6968,14 @@ struct entry_points {
 
 /// Rows of a norm per task: some microseconds.
 inline constexpr std::size_t norm_rows_a_task = 16;
-/// Elements of an elementwise kernel per task: some microseconds. The result of an element does not depend on the block it is in.
+/// Elements of an elementwise kernel per task: some microseconds. The result of an element does not depend on how the elements are split
+/// into blocks.
 inline constexpr std::size_t elements_a_task = 1024;
 /// Bytes after the end of a source row that resample_row() may read; their values do not matter.
 inline constexpr std::size_t resample_padding = rgb_weights::block;
 
 #ifdef PALI_COMPILED
-/// The kernels of the level selected for this processor. Throws errc::unsupported_arch if PALI_ARCH names one that is not available.
+/// The kernels of the level selected for this processor. Throws errc::unsupported_arch if PALI_ARCH names a level that is not available.
 [[nodiscard]] const entry_points& active();
 #endif
 
@@ -6960,8 +6985,8 @@ inline constexpr std::size_t resample_padding = rgb_weights::block;
 
 #if PALI_PART_KERNELS
 
-// Convolutions over feature maps. All kinds are one loop: a row of taps times the input channels is contiguous in memory, and lanes are
-// output channels.
+// Convolutions over feature maps. One loop computes all supported shapes: the input pixels under one row of the kernel, with all their
+// channels, are contiguous in memory, and lanes are output channels.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
@@ -7002,9 +7027,9 @@ void conv_tile(arch::simd<A>, const std::array<const float*, P>& x, std::size_t 
 } // namespace detail
 
 /**
- * Computes y = then(convolution of x). x is (H, W, in) with its border; y is (H', W', out) with H' = shape.size_from(H), and must not
- * alias x. The border of y is not written. Accumulates in float32 in one order (rows of taps, columns, channels), which does not depend on
- * the number of threads: same bits. Cost: 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
+ * Computes y = then(convolution of x). x is (H, W, in) with its border; y is (H', W', out) with H' = shape.size_from(H), and must not alias
+ * x. The border of y is not written. Accumulates in float32 in a fixed order (rows of taps, columns, channels), so the result is
+ * bit-identical for any number of threads. Cost: 2·H'·W'·out·in·taps² flop. Never throws, never allocates.
  */
 template <class A>
 void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,
@@ -7050,7 +7075,7 @@ void convolve(arch::simd<A> tag, const conv_weights& w, feature_map<const float>
 
 }}}} // namespace pali::PALI_ABI::kernels::PALI_SIMD
 
-// Resampling of rows and columns with fixed-point weights. The sums are integers, so any order gives the same bytes.
+// Resamples rows and columns with fixed-point weights. The sums are integers, so the result does not depend on their order.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
@@ -7241,15 +7266,16 @@ static_assert(quantized_rows<4>::group == 32 && quantized_rows<8>::group == 64,
               "a group of a token fills half a register for 4-bit weights and a whole one for 8-bit weights");
 
 /**
- * Several tokens, two strips at a time: lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a signed byte to each
- * lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins). 32 registers hold the
- * sums of eight tokens within a group and over groups, so codes are unpacked once for eight tokens. Needs arch::features::avx512_vnni.
+ * Kernel for several tokens. Computes two strips at a time; lanes are the sixteen rows. VPDPBUSD adds four products of an unsigned and a
+ * signed byte to each lane. Codes are made unsigned by an offset, which the initial values of the sums cancel (quantized_tokens::begins).
+ * 32 registers hold the sums of eight tokens within a group and over groups, so codes are unpacked once for eight tokens. Needs
+ * arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512 {
     static constexpr std::size_t strips = 2; ///< strips per call
     static constexpr std::size_t tokens = 8; ///< tokens per call, at most
 
-    /// As dot_bytes_portable::dot(), for strips `i` and `second`.
+    /// Same as dot_bytes_portable::dot(), for strips `i` and `second`.
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t second, const quantized_tokens& x, std::size_t first,
@@ -7261,7 +7287,7 @@ struct dot_bytes_avx512 {
         const std::int32_t* begins = x.begins + first * x.groups;
         const float* scales = x.scales + first * x.groups;
         const std::ptrdiff_t ahead = w.codes_of(strips) - w.codes,
-                             scales_ahead = w.scales_of(strips) - w.scales; // to the same place in the next strips
+                             scales_ahead = w.scales_of(strips) - w.scales; // distance to the same group of the next strips
         __m512 sums[R];
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
@@ -7301,7 +7327,7 @@ struct dot_bytes_avx512 {
     }
 
 private:
-    // Vector extensions where the intrinsics of g++ 12 emit warnings of their own.
+    // Vector extensions, used where the intrinsics of g++ 12 cause warnings.
     typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
     typedef std::int32_t numbers __attribute__((vector_size(64)));
     typedef std::uint32_t words __attribute__((vector_size(64)));
@@ -7321,7 +7347,8 @@ private:
         return (__m512)(__builtin_convertvector(scales, words) << 16);
     }
 
-    /// products[r] += weights · four elements of token r. Inline assembly: g++ 12 would load and broadcast by a separate instruction.
+    /// products[r] += weights · four elements of token r. Uses inline assembly, because g++ 12 would load and broadcast in a separate
+    /// instruction.
     template <std::size_t R>
     PALI_TARGET("avx512f,avx512vnni")
     static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
@@ -7337,15 +7364,15 @@ private:
 };
 
 /**
- * Kernel for one token, which is bound by memory bandwidth: the fewer instructions per cache line of codes, the more lines ahead fit in the
- * out-of-order window and are requested. A register holds eight elements of each row of a strip, four in its lower half and four in its
+ * Kernel for one token, which is bound by memory bandwidth. The fewer instructions it has per cache line of codes, the more loads of later
+ * lines fit in the out-of-order window. A register holds eight elements of each row of a strip, four in its lower half and four in its
  * upper half. The elements of the token are loaded once per group and permuted from that register. Needs arch::features::avx512_vnni.
  */
 struct dot_bytes_avx512_token {
     static constexpr std::size_t strips = 1; ///< strips per call
     static constexpr std::size_t tokens = 1; ///< tokens per call
 
-    /// As dot_bytes_portable::dot().
+    /// Same as dot_bytes_portable::dot().
     template <std::size_t R, std::size_t Bits>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static void dot(const quantized_rows<Bits>& w, std::size_t i, std::size_t, const quantized_tokens& x, std::size_t token,
@@ -7358,14 +7385,14 @@ struct dot_bytes_avx512_token {
         for (std::size_t v = 0; v < matrix::group / 8; ++v) fours_of[v] = fours(2 * v);
         __m256 sums = _mm256_setzero_ps();
         std::size_t groups = x.groups;
-        if constexpr (Bits == 4) // prefetches a line of the token per iteration: long strips evict it from L1
+        if constexpr (Bits == 4) // prefetches one line of the token per iteration, because long strips evict the token from L1
             PALI_NO_UNROLL
         for (; groups >= 2; groups -= 2) {
             __builtin_prefetch(at.activations + 128);
             sums = add_group<Bits>(at, fours_of, sums);
             sums = add_group<Bits>(at, fours_of, sums);
         }
-        PALI_NO_UNROLL // clang would interleave two groups of 8 bits, and so read from two places at once
+        PALI_NO_UNROLL // clang would interleave two groups of 8-bit codes and so read two streams
             for (; groups != 0; --groups) sums = add_group<Bits>(at, fours_of, sums);
         _mm256_storeu_ps(y[0], sums);
     }
@@ -7415,7 +7442,7 @@ private:
         return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
     }
 
-    /// Prefetch distance in groups of 4 bits: 4 KB of codes. With shorter or longer distances, or prefetching to L2, a token took up to 1.2
+    /// Prefetch distance in groups of 4-bit codes: 4 KB. With shorter or longer distances, or with prefetches to L2, a token took up to 1.2
     /// times as long in the layers of a 3B model (Zen 4).
     static constexpr std::size_t groups_ahead = 32;
 
@@ -7449,11 +7476,13 @@ private:
         return _mm512_set_epi32(b, b, b, b, b, b, b, b, a, a, a, a, a, a, a, a);
     }
 
-    /// Broadcasts the words at `places` of a group to the lanes. Masked, because the plain intrinsic of g++ 12 emits a warning.
+    /// Broadcasts the words at `places` of a group to the lanes. Uses the masked intrinsic, because the unmasked one causes a warning in
+    /// g++ 12.
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i spread(__m512i group, __m512i places) noexcept { return _mm512_maskz_permutexvar_epi32(0xffff, places, group); }
 
-    /// Loads 64 bytes and applies `Mask`. Inline assembly: compilers would load once for both masks, which is one instruction more.
+    /// Loads 64 bytes and applies `Mask`. Uses inline assembly, because compilers would load once for both masks, which takes one more
+    /// instruction.
     template <int Mask>
     PALI_TARGET("avx512f,avx512vnni,fma")
     static inline __m512i masked(const std::uint8_t* bytes) noexcept {
@@ -7482,13 +7511,14 @@ namespace loop_detail {
 /// Number of tokens from which a product is compute-bound. With fewer, reading the weights dominates.
 inline constexpr std::size_t many_rows = 16;
 
-/// Upper limits of the blocks that a thread works on, both multiples of all register tiles (columns also of strips): columns of w per task,
-/// and rows whose partial sums are kept from one K-block to the next. A column is one output, that is, a row of w.
+/// Upper limits of the blocks that a thread works on: columns of w per task, and rows whose partial sums are kept from one K-block to the
+/// next. Both are multiples of the sizes of all register tiles, and the columns also of the strip. A column is one output, which is a row
+/// of w.
 inline constexpr std::size_t most_columns = 96, most_rows = 288;
 
-/// K-block: the number of elements of a row that are multiplied per pass over the columns. It is the whole row for few tokens or where Dot
-/// does not split K. Otherwise K is split into equal blocks such that six packed rows fill at most 3/4 of L1 and stay resident while
-/// columns stream past.
+/// K-block: the number of elements of a row that are multiplied per pass over the columns. For few tokens, or if Dot does not split K, it
+/// is the whole row. Otherwise K is split into equal blocks such that six packed rows fill at most 3/4 of L1 and stay there while columns
+/// stream past.
 template <class Dot>
 [[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
     const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
@@ -7497,17 +7527,17 @@ template <class Dot>
     return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
 }
 
-/// Columns of w per task: as many as fit in half of L2 at `bytes` each, and fewer where threads would wait for the last task.
+/// Columns of w per task: as many as fit in half of L2 at `bytes` each, but fewer if threads would otherwise wait long for the last task.
 [[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
     constexpr std::size_t least = 24, tasks_a_thread = 4;
     const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns comes from
-/// memory once and is multiplied by all rows. Many rows: the K-block of all columns stays in L2 and is multiplied by six rows at a time,
-/// which stay in L1, before the next K-block. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null where one
-/// K-block covers the row.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns is read
+/// from memory once and multiplied by all rows. Many rows: the K-block of all columns stays in L2. It is multiplied by six rows at a time,
+/// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
+/// one K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
@@ -7586,14 +7616,14 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 /**
  * Computes y = x · wᵀ + bias for each operand. Each token of x (T, K) is rounded to bytes, with a scale per group, and multiplied by the
  * codes as stored. Reads w from memory once: 4.5 or 8.25 bits per element. `Dot` is dot_bytes_portable or a kernel for the processor. A
- * token's result does not depend on the others.
+ * token's result does not depend on other tokens.
  */
 template <class Dot, std::size_t Bits>
 void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads, arena& scratch) {
     const arena::frame frame(scratch);
     const auto tokens = quantized_tokens::take<Bits>(scratch, x.count, x.width);
-    // The tokens of a tile are interleaved, so one thread rounds all of them. Each block of Dot::tokens tokens is split into tiles by
-    // itself.
+    // The tokens of a tile are interleaved, so one thread rounds all of them. Each block of Dot::tokens tokens is split into tiles
+    // separately.
     const std::size_t groups_a_task = 64 / std::min(Dot::tokens, std::max<std::size_t>(1, x.count)); // a microsecond or two per task
     const std::size_t parts = (tokens.groups + groups_a_task - 1) / groups_a_task;
     threads.run((x.count + Dot::tokens - 1) / Dot::tokens * parts, [&](std::size_t task) {
@@ -7611,7 +7641,7 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
             const std::size_t end = (first + n) / strip;
             for (std::size_t i = first / strip; i < end; i += Dot::strips) {
                 const std::size_t last = std::min(i + Dot::strips, end) - 1,
-                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last strip may be alone
+                                  outputs = Dot::strips == 1 ? strip : (last + 1 - i) * strip; // the last call may have only one strip
                 const float* const bias = of.bias ? of.bias + i * strip : nullptr;
                 detail::for_row_tiles<Dot::tokens>(x.count, [&]<std::size_t R>(std::size_t t, std::integral_constant<std::size_t, R>) {
                     float sums[R][Dot::strips * strip];
@@ -7626,8 +7656,8 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
 }
 
 /**
- * For many rows: decodes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: that of
- * loop_floats(), and the weights of a task in bfloat16 per thread.
+ * For many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: as
+ * loop_floats(), plus the bfloat16 weights of one task per thread.
  */
 template <class A, std::size_t Bits>
 void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,
@@ -7648,11 +7678,12 @@ void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<opera
 
 // Dispatcher of the matrix product: selects the kernel by weight type, kind of pass and processor.
 
-/// Kernels: loops over elements, without names, files or models. Preconditions are checked by PALI_ASSERT only.
+/// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, x is rounded to bfloat16 where the processor
-/// multiplies bfloat16: by AMX in a prefill, by AVX512-BF16 in every pass. Otherwise x is not rounded. The kernel does not depend on T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX (only in a prefill) or else
+/// AVX512-BF16, if the processor has it. Both round x to bfloat16. Otherwise x is not rounded. The choice of the kernel does not depend on
+/// T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
@@ -7666,8 +7697,8 @@ void product(rows<const float> x, std::initializer_list<operand<rows<const Eleme
     loop_floats<dot_floats_simd<xsimd::default_arch, Element>>(x, with, threads, scratch);
 }
 
-/// Computes the same for quantized weights. x is rounded to bytes, with a scale per group. A prefill has two exceptions: AMX rounds x to
-/// bfloat16, and a processor without a byte kernel does not round x.
+/// Same, for quantized weights. x is rounded to bytes, with a scale per group. A prefill has two exceptions: AMX rounds x to bfloat16, and
+/// a processor without a byte kernel does not round x.
 template <std::size_t Bits>
 void product(rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, pass kind, thread_pool& threads,
              arena& scratch) {
@@ -7691,7 +7722,7 @@ void product(rows<const float> x, std::initializer_list<operand<quantized_rows<B
 
 #if PALI_PART_ENTRY_POINTS
 
-// Check of an array for infinities and NaN.
+// Checks an array for infinities and NaN.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
@@ -7710,7 +7741,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels {
 
 #if PALI_PART_KERNELS
 
-// Quantization of float rows to codes and scales.
+// Quantizes float rows to codes and scales.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
@@ -7819,15 +7850,15 @@ inline constexpr entry_points own_level{
 
 #if PALI_PART_NETWORKS
 
-// Location of a checkpoint, for a path that may be a folder of the Hugging Face cache.
+// Finds the checkpoint that a path means. The path may be a folder of the Hugging Face cache.
 
 namespace pali { inline namespace PALI_ABI {
 
 /// Resolves `given` to a checkpoint: a folder or a .safetensors file is returned as is; a folder of the Hugging Face cache
-/// (models--google--paligemma2-3b-pt-224) becomes its snapshot. Throws errc::cannot_open for any other path and for a cache folder without
-/// a snapshot or with several; if the path looks like the name of a repository on the hub (google/paligemma2-3b-pt-224), the message says
-/// how to download it. Throws errc::unsupported_format if the folder holds an adapter (adapter_config.json), and names its base model:
-/// adapters are not applied.
+/// (models--google--paligemma2-3b-pt-224) becomes its snapshot. Throws errc::cannot_open for any other path, and for a cache folder without
+/// a snapshot or with several. If the path looks like the name of a repository on the hub (google/paligemma2-3b-pt-224), the message says
+/// how to download it. Throws errc::unsupported_format if the folder holds an adapter (adapter_config.json), because adapters are not
+/// applied; the message names the base model.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& given);
 
 /// The folder with config.json and the tokenizer: `place`, as returned by find_checkpoint(), or its parent folder if it is a file.
@@ -7858,7 +7889,7 @@ inline double hamming_weight(double x) noexcept {
     if (x == 0.0) return 1.0;
     if (x >= 1.0) return 0.0;
     x = kernels::stored(x * pi);
-    // Pillow has these two constants as float.
+    // In Pillow, these two constants are floats.
     return std::sin(x) / x * (static_cast<double>(0.54f) + kernels::stored(static_cast<double>(0.46f) * std::cos(x)));
 }
 
@@ -7913,7 +7944,7 @@ inline double lanczos_weight(double x) noexcept { return -3.0 <= x && x < 3.0 ? 
     const auto rows = nearest_positions(from.height, height);
     image made(width, height);
     for (std::size_t y = 0; y < height; ++y) {
-        if (rows[y] >= from.height) continue; // rounded past the edge: black, as in Pillow
+        if (rows[y] >= from.height) continue; // the position was rounded past the edge: the row is black, as in Pillow
         for (std::size_t x = 0; x < width; ++x)
             if (columns[x] < from.width) std::memcpy(made.at(x, y), from.at(columns[x], rows[y]), 3);
     }
@@ -7934,7 +7965,8 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-/// Resamples the image to the height that `weights` were made for. Row 0 of `from` is row `first` of the source that the weights index.
+/// Resamples the image to the height for which `weights` were computed. Row 0 of `from` is row `first` of the source to which the weights
+/// refer.
 [[nodiscard]] inline image resize_height(const image& from, const kernels::resample_weights& weights, std::size_t first) {
     image made(from.width, weights.spans.size());
     for (std::size_t y = 0; y < made.height; ++y)
@@ -7964,8 +7996,8 @@ inline namespace PALI_SIMD {
     const auto weights = image_detail::weights_of(kind, from.height, height);
     if (width == from.width) return image_detail::resize_height(from, weights, 0);
 
-    // Two passes with an 8-bit intermediate, so their order affects the result. Pillow 13 resizes the height first if it shrinks by more
-    // than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
+    // There are two passes with an 8-bit intermediate image, so their order affects the result. Pillow 13 resizes the height first if it
+    // shrinks by more than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
     if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
     const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
@@ -7983,7 +8015,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 /// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
 /// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
-/// image is not width x height, if a std is zero or a mean or std is not finite, and whenever resize() does.
+/// image is not width x height, if a std is zero, or if a mean or std is not finite. Also throws what resize() throws.
 inline void preprocess(const image& from, const preprocessing& how, float* pixel_values) {
     image resized;
     if (how.do_resize) resized = resize(from, how.width, how.height, how.resample);
@@ -8059,7 +8091,7 @@ public:
         m_kept = each * beams;
         m_running.resize(beams);
         m_next.resize(beams);
-        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start as the prompt: only one may count
+        for (std::size_t b = 1; b < beams; ++b) m_running[b].score = nothing; // all beams start identical, so only the first may win
         m_finished.resize(beams);
         for (hypothesis& h : m_finished) h.score = nothing;
         m_candidates.reserve(m_kept + 1);
@@ -8067,9 +8099,10 @@ public:
         m_merged.reserve(beams + m_kept);
     }
 
-    /// Takes the scores of the next token: log-probabilities after any processors, (num_beams, vocabulary), or one row for all beams.
-    /// `own`: the model's log-probabilities, to be recorded in the result if processors changed them. Returns whether the search continues.
-    /// Throws errc::invalid_argument for a wrong shape, if too few scores are numbers, or if all are minus infinity.
+    /// Takes the scores of the next token: log-probabilities, modified by the processors if there are any. Their shape is (num_beams,
+    /// vocabulary); the first call may pass a single row for all beams. `own` holds the model's unmodified log-probabilities, which are
+    /// recorded in the result; without it, `scores` are recorded. Returns whether the search continues. Throws errc::invalid_argument for a
+    /// wrong shape, if too many scores are NaN, or if all are minus infinity.
     bool advance(rows<const float> scores, rows<const float> own = {}) {
         check(scores, "scores");
         if (own.data == nullptr) own = scores;
@@ -8109,8 +8142,8 @@ public:
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Answers, best first. Valid after advance() returned false.
     [[nodiscard]] const std::vector<hypothesis>& hypotheses() const noexcept { return m_finished; }
-    /// The best complete answer. If there is none (the search was stopped early, or length_penalty pushed all scores below the
-    /// placeholder), the best running beam.
+    /// The best complete answer, or the best running beam if no answer is complete. That happens if the search was stopped early, or if
+    /// length_penalty pushed all scores below that of the placeholder.
     [[nodiscard]] const hypothesis& best() const noexcept {
         const auto complete = std::find_if(m_finished.begin(), m_finished.end(), [](const hypothesis& h) { return h.finished; });
         return complete != m_finished.end() ? *complete : m_running.front();
@@ -8156,7 +8189,8 @@ private:
             throw error(errc::invalid_argument, "beam search: all scores are minus infinity; a constraint left no token to continue with");
     }
 
-    /// Keeps the best of the complete answers and those that end in this round. Only the first num_beams candidates count.
+    /// Adds the candidates that end in this round to the complete answers and keeps the best num_beams of them. Only the first num_beams
+    /// candidates may be added.
     void finish_candidates(const rows<const float>& own) {
         const std::size_t beams = m_options.num_beams;
         const bool closed = m_options.early_stopping && all_finished();
@@ -8187,7 +8221,8 @@ private:
         m_finished = std::move(kept);
     }
 
-    /// Sorts by score, best first, ties by index; no score is NaN. Not std::stable_sort, because clang warns about the standard library's.
+    /// Sorts by score, best first, ties by index; no score is NaN. Does not use std::stable_sort, because clang warns about its
+    /// implementation.
     template <class Score>
     static void sort_by(std::vector<std::size_t>& entries, Score score) {
         std::sort(entries.begin(), entries.end(), [&](std::size_t a, std::size_t b) {
@@ -8234,7 +8269,7 @@ private:
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Index of the largest value, the first of equal ones; of the first NaN if there is one, like torch.argmax. 0 if empty.
+/// Index of the largest value; of equal values, the first. If there is a NaN, the index of the first NaN, like torch.argmax. 0 if empty.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
     return kernels::active().argmax(values.data(), values.size());
 }
@@ -8259,12 +8294,12 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Logits processors: each is equivalent to the processor or warper of that name in transformers (generation/logits_process.py, 5.23), in
-// float32, without sorting the vocabulary.
+// Logits processors. Each is equivalent to the processor or warper of transformers that its comment names (generation/logits_process.py,
+// 5.23), in float32, but does not sort the whole vocabulary.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// A token with nonzero probability, as the processors sort and weigh it.
+/// A token that can be drawn, as the processors sort and weigh it.
 struct drawable {
     float key = 0;           ///< sort key
     float probability = 0;   ///< 0 to 1
@@ -8285,8 +8320,8 @@ namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
-/// Returns the tokens with nonzero probability, with their logits as keys, and their probabilities. NaN logits are excluded, and the result
-/// is empty if a logit is +infinity, so comparing keys is a total order.
+/// Returns the tokens whose logits are above minus infinity, with their probabilities. The logits are the keys. NaN logits are excluded,
+/// and the result is empty if a logit is +infinity, so the keys are totally ordered.
 [[nodiscard]] inline std::span<drawable> softmax(std::span<const float> logits, processor_memory& memory) noexcept {
     std::size_t count = 0;
     float top = impossible;
@@ -8303,9 +8338,9 @@ inline constexpr float impossible = -std::numeric_limits<float>::infinity();
     return found;
 }
 
-/// Returns how many tokens, by increasing key and ties by index, have a running sum of probabilities, starting at `sum`, that `fits`. Moves
-/// those tokens to the front, followed by the next one; the rest stays unsorted. Average cost is linear: a quickselect that recurses into
-/// one half only.
+/// Adds the probabilities of the tokens to `sum`, in the order of increasing keys, ties by index. Returns how many tokens can be added
+/// before fits(sum) becomes false. Moves those tokens to the front, followed by the next one; the rest stays unsorted. The average cost is
+/// linear: a quickselect that recurses into one half only.
 template <class Fits>
 [[nodiscard]] std::size_t leading(std::span<drawable> tokens, double sum, Fits fits) {
     std::size_t begin = 0, end = tokens.size();
@@ -8328,8 +8363,8 @@ template <class Fits>
 
 } // namespace detail
 
-/// RepetitionPenaltyLogitsProcessor: divides the logits of tokens in `sequence` by `penalty`, or multiplies negative ones, once per token.
-/// Ignores ids outside the logits.
+/// RepetitionPenaltyLogitsProcessor: divides positive logits of the tokens in `sequence` by `penalty` and multiplies negative ones by it,
+/// once per distinct token. Ignores ids outside the logits.
 inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
                                 processor_memory& memory) noexcept {
     const auto inside = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
@@ -8343,7 +8378,7 @@ inline void penalise_repetition(std::span<float> logits, std::span<const token> 
         if (inside(id)) memory.marks[static_cast<std::size_t>(id)] = 0;
 }
 
-/// MinNewTokensLengthLogitsProcessor, where it applies: makes these tokens (EOS) impossible.
+/// MinNewTokensLengthLogitsProcessor, for an answer below the minimum length: makes `ids` (the EOS tokens) impossible.
 inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
     for (const token id : ids)
         if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
@@ -8400,8 +8435,8 @@ inline void keep_min_p(std::span<float> logits, float p, processor_memory& memor
         if (t.probability < least) logits[t.place] = detail::impossible;
 }
 
-/// TypicalLogitsWarper: keeps the tokens whose surprise is closest to the entropy until their probabilities reach `mass`, and those tied
-/// with the last.
+/// TypicalLogitsWarper: keeps tokens in the order of how close their surprise is to the entropy, until their probabilities reach `mass`.
+/// Also keeps tokens tied with the last one.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
     const auto tokens = detail::softmax(logits, memory);
     if (tokens.empty()) return;
@@ -8519,7 +8554,7 @@ private:
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Incremental detokenizer: emits only complete characters; the total equals decoding all tokens at once.
+// Incremental detokenizer. It emits only complete characters, and its total output equals that of decoding all tokens at once.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -8530,7 +8565,8 @@ public:
     /// Starts an empty stream.
     explicit text_stream(const tokenizer& text) : m_tokenizer(&text) {}
 
-    /// Adds a token and returns the text it completes; often empty inside a character of byte pieces. Valid until the next call.
+    /// Adds a token and returns the text that it completes. The text is empty while a character of several byte pieces is incomplete. Valid
+    /// until the next call.
     [[nodiscard]] std::string_view push(token id) {
         m_ready.clear();
         const piece_kind kind = m_tokenizer->kind(id);
@@ -8545,7 +8581,7 @@ public:
         return m_ready;
     }
 
-    /// Flushes: returns U+FFFD for held bytes that form no character, and resets the stream. Valid until the next call.
+    /// Ends the stream: returns U+FFFD for pending bytes that form no character, and resets the stream. Valid until the next call.
     [[nodiscard]] std::string_view finish() {
         m_ready.clear();
         take_characters(true);
@@ -8557,7 +8593,7 @@ private:
     void take_characters(bool end_of_run) { m_bytes.erase(0, append_characters(m_ready, m_bytes, end_of_run)); }
 
     const tokenizer* m_tokenizer;
-    std::string m_bytes; // of an incomplete character: at most 3 between calls
+    std::string m_bytes; // the bytes of an incomplete character, at most 3 between calls
     std::string m_ready;
 };
 
@@ -8585,7 +8621,7 @@ public:
 
     /// Takes the logits of the next token, (vocab), and may overwrite them. Returns whether to continue. Throws what sampler::next throws.
     [[nodiscard]] bool take(std::span<float> logits) {
-        const double normaliser = log_sum_exp(logits); // of the model's own distribution, before processors
+        const double normaliser = log_sum_exp(logits); // before the processors, for log-probabilities under the model's own distribution
         if (changes_logits()) m_own.assign(logits.begin(), logits.end());
         if (m_options.constrain) m_options.constrain(m_result.tokens, logits);
         const bool may_end = m_result.tokens.size() >= m_options.min_new_tokens;
@@ -8626,7 +8662,7 @@ public:
     [[nodiscard]] generation finish() && { return std::move(m_result); }
 
 private:
-    /// Whether tokens are chosen from modified logits.
+    /// Whether a constraint or a processor modifies the logits before a token is chosen.
     [[nodiscard]] bool changes_logits() const noexcept { return m_options.constrain || !m_sampler.keeps_logits(); }
 
     [[nodiscard]] bool say(std::string_view piece) {
@@ -8735,7 +8771,7 @@ private:
 
     kv_type m_type;
     std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
-    std::unique_ptr<void, void (*)(void*)> m_memory; // calloc: zeroed, and pages that are never touched cost nothing
+    std::unique_ptr<void, void (*)(void*)> m_memory; // from calloc: zeroed, and pages that are never touched use no memory
     std::byte* m_data = nullptr;                     // aligned pointer into m_memory
 };
 
@@ -8750,7 +8786,7 @@ namespace pali { inline namespace PALI_ABI {
 /// One KV cache per sequence of a batch.
 class kv_caches {
 public:
-    /// No caches yet. Later ones store elements of `type`.
+    /// Starts without caches. The caches that prepare() creates store elements of `type`.
     explicit kv_caches(kv_type type = kv_type::f32) : m_type(type) {}
 
     /// Returns cache `i` with room for `capacity` tokens. Reuses the existing cache if it is large enough. Throws std::bad_alloc.
@@ -8898,7 +8934,7 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Detection of Git LFS pointers: a clone without LFS has a text of three lines in place of each file.
+// Detects Git LFS pointers. A clone without LFS has a text of three lines in place of each large file.
 
 #include <fstream>
 #include <system_error>
@@ -8914,7 +8950,8 @@ namespace pali { inline namespace PALI_ABI {
 inline constexpr const char* lfs_pointer_words =
     ": is a Git LFS pointer, not the file itself; run git lfs pull in the folder, or download the file";
 
-/// Throws errc::malformed_file if the file is a pointer. A missing file or any other content is left to the reader of the file.
+/// Throws errc::malformed_file if the file is a pointer. Ignores a missing file and any other content, which the reader of the file
+/// reports.
 inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     std::error_code unknown;
     if (!std::filesystem::is_regular_file(path, unknown)) return;
@@ -8943,7 +8980,7 @@ public:
     /// Whether no item was added.
     [[nodiscard]] bool empty() const noexcept { return m_count == 0; }
 
-    /// Each of the first `limit` kept texts with `before` in front of it, then the number of items left out.
+    /// The first `limit` kept texts, each preceded by `before`, then the number of items left out.
     [[nodiscard]] std::string joined(const char* before, std::size_t limit = most) const {
         std::string out;
         const std::size_t shown = std::min(limit, m_kept.size());
@@ -8961,12 +8998,13 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Tokens without an embedding row: they were added to the tokenizer, but the model was not resized.
+// Checks for tokens without an embedding row. Such tokens were added to the tokenizer, but the embedding of the model was not resized.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Opens the tokenizer of a folder whose config.json is `read`. Throws what tokenizer throws, errc::malformed_file if one of its files is a
-/// Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no embedding row.
+/// Opens the tokenizer of a checkpoint folder. `read` is the parsed config.json of that folder. Throws what the constructor of tokenizer
+/// throws. Throws errc::malformed_file if a tokenizer file is a Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no
+/// embedding row.
 [[nodiscard]] inline tokenizer open_tokenizer(const std::filesystem::path& folder, const checkpoint_config& read) {
     for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"}) refuse_lfs_pointer(folder / name);
     tokenizer text(folder, read.image_token);
@@ -9035,7 +9073,7 @@ struct context {
     arena scratch;             ///< scratch memory of the current pass
     pass kind = pass::prefill; ///< kind of the current pass; set by pass_scope
 
-    /// As for thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
+    /// Same arguments as thread_pool: `thread_count` includes the calling thread; 0 means one per processor of the machine.
     explicit context(std::size_t thread_count = 0, bool pin_threads = false) : threads(thread_count, pin_threads) {}
 
     /// Takes an uninitialized (count, width) view that is valid until the current frame of `scratch` ends.
@@ -9064,8 +9102,8 @@ private:
 namespace pali { inline namespace PALI_ABI {
 
 /**
- * A node in the tree of names, as bind() takes it. Each module calls it once per tensor, with the published name, the member that holds the
- * tensor, and its shape. Visitors fill the member from a file (binder), list the tensors, quantize them, or write them.
+ * A node in the tree of names: the argument of bind(). Each module calls it once per tensor, with the published name, the member that holds
+ * the tensor, and its shape. Visitors fill the member from a file (binder), list the tensors, quantize them, or write them.
  *
  * - `at[name]`: the node below `name`.
  * - `at.matrix(name, member, shape)`: a matrix in the model's storage, rows<const Element> or quantized_rows<Bits>. The shape may have more
@@ -9110,7 +9148,7 @@ struct linear {
         kernels::active().product(rows_of(x), {kernels::operand{weight, bias, y}}, ctx.kind, ctx.threads, ctx.scratch);
     }
 
-    /// x (T, in) -> (T, out) of each of several maps, in scratch memory. x is converted or packed once for all.
+    /// x (T, in) -> (T, out) of each map, in scratch memory. x is converted or packed once for all maps.
     template <std::same_as<linear>... Maps>
     [[nodiscard]] static std::array<matrix_view, sizeof...(Maps)> each(const matrix_view& x, context& ctx, const Maps&... maps) {
         std::array<matrix_view, sizeof...(Maps)> y{ctx.take(x.shape(0), maps.weight.count)...};
@@ -9293,8 +9331,8 @@ struct gated_mlp {
         return y;
     }
 
-    /// Maximum tokens per part. 3B model: 76 MB for gate and up; the layer's weights, 127 MB, are re-read per part, against about a second
-    /// of arithmetic.
+    /// Maximum number of tokens per part. In a 3B model, gate and up then take 76 MB. Each part re-reads the layer's 127 MB of weights,
+    /// which is little compared to about a second of arithmetic.
     static constexpr std::size_t most_tokens = 1024;
 
     /// Binds the tensors of a layer, below "mlp.".
@@ -9339,7 +9377,7 @@ struct gemma_block {
             pre_mlp_norm.bind(names["pre_feedforward_layernorm"], config.hidden, config.norm_eps);
             post_mlp_norm.bind(names["post_feedforward_layernorm"], config.hidden, config.norm_eps);
         } else {
-            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1 names this norm so
+            pre_mlp_norm.bind(names["post_attention_layernorm"], config.hidden, config.norm_eps); // Gemma 1's name for this norm
         }
         mlp.bind(names["mlp"], config);
     }
@@ -9347,7 +9385,7 @@ struct gemma_block {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Reading of one row of weights as float32, for embeddings.
+// Reads one row of weights as float32, for embeddings.
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
@@ -9397,7 +9435,8 @@ struct gemma {
     }
 
     /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
-    /// it returns false, stops, keeps the length of the caches, and returns false. Throws errc::capacity_exceeded if a cache is too small.
+    /// `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws errc::capacity_exceeded if a
+    /// cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -9415,7 +9454,7 @@ struct gemma {
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, before the final softcap.
     [[nodiscard]] matrix_view uncapped_logits(const matrix_view& hidden, context& ctx) const {
-        const pass_scope scope(ctx, pass::step); // makes logits of a prefill bitwise equal to those of decode steps
+        const pass_scope scope(ctx, pass::step); // makes the logits of a prefill bit-identical to those of a decode step
         matrix_view y = (head.weight.count ? head : linear<Storage>{.weight = embedding})(hidden, ctx);
         const std::size_t count = y.shape(0), width = y.shape(1), vocab = config.vocab;
         if (width == vocab) return y;
@@ -9430,7 +9469,7 @@ struct gemma {
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs embedding or head, not both; a head that repeats the
+    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that repeats the
     /// embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
@@ -9519,7 +9558,7 @@ private:
 
 namespace pali { inline namespace PALI_ABI {
 
-/// One tensor of a file. Does not own its bytes; the mapping does.
+/// One tensor of a file. Does not own its bytes, which belong to the reader of the file.
 struct tensor_info {
     dtype type = dtype::f32;          ///< element type
     std::vector<std::size_t> shape;   ///< outermost first, row-major; empty for a scalar
@@ -9556,8 +9595,8 @@ using tensor_table = std::map<std::string, tensor_info, std::less<>>;
     return found->second;
 }
 
-/// `unit`, the bits or bytes of an element, times all sides of a shape. Nothing if a product does not fit into 64 bits, even if another
-/// side is 0.
+/// The product of `unit`, the bits or bytes of an element, and all sides of a shape. std::nullopt if a product of nonzero factors does not
+/// fit into 64 bits, even if another side is 0.
 [[nodiscard]] inline std::optional<std::uint64_t> checked_size(std::uint64_t unit, std::span<const std::size_t> shape) noexcept {
     std::uint64_t product = unit;
     bool empty = false;
@@ -9578,13 +9617,13 @@ namespace pali { inline namespace PALI_ABI {
 /// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
-/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format
-/// The file is not trusted. Before a tensor is returned, lengths, JSON, dtypes and shapes (overflow) are checked, and that the tensors
-/// cover the data exactly, without overlaps or holes. So every span lies within the file. Duplicate names and unknown keys are handled as
-/// in the format's own reader: the last tensor of a name wins, unknown keys are ignored.
+/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format The
+/// file is not trusted. Before a tensor is returned, the reader checks lengths, JSON, dtypes, and shapes for overflow. It also checks that
+/// the tensors cover the data exactly, without overlaps or holes, so every span lies within the file. As in the format's own reader, the
+/// last tensor of a name wins and unknown keys are ignored.
 class safetensors_file {
 public:
-    /// Throws errc::cannot_open; errc::malformed_file with the tensor, the value found and the value needed.
+    /// Throws errc::cannot_open. Throws errc::malformed_file with the tensor, the value found and the value needed.
     explicit safetensors_file(const std::filesystem::path& path);
 
     /// Valid for the lifetime of the object or of the object it is moved to.
@@ -9613,18 +9652,18 @@ namespace pali { inline namespace PALI_ABI {
 /// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
 class checkpoint_files {
 public:
-    /// `given` is the folder, as find_checkpoint() takes it, or one .safetensors file. Throws what find_checkpoint() throws;
-    /// errc::cannot_open with the missing shards (a set without an index must be complete); errc::malformed_file if a file or index
-    /// violates the format or names a shard outside the folder.
+    /// `given` is a checkpoint as find_checkpoint() accepts it: a folder or one .safetensors file. Throws what find_checkpoint() throws.
+    /// Throws errc::cannot_open if shards are missing, and lists them; without an index, the set of shards must be complete. Throws
+    /// errc::malformed_file if a file or index violates the format, or if the index names a shard outside the folder.
     explicit checkpoint_files(const std::filesystem::path& given);
 
     /// The tensors of all files.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// The mmapped files, sorted by name.
     [[nodiscard]] const std::vector<safetensors_file>& files() const noexcept { return m_files; }
-    /// Tensors that are in the index but not in their shard, and the reverse; without an index, tensors that are in several shards. The
-    /// table contains the tensors of all shards. If several shards hold a tensor, it is the one that the index points to, or else the
-    /// first.
+    /// Differences between the index and the shards: tensors in the index that are not in their shard, and the reverse. Without an index:
+    /// tensors that occur in several shards. The table contains the tensors of all shards. For a tensor that occurs in several shards, it
+    /// contains the copy to which the index points, otherwise the first one.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
     /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
@@ -9636,9 +9675,9 @@ public:
     void forget(std::span<const std::byte> part) const noexcept {
         for (const safetensors_file& file : m_files) file.file().forget(part);
     }
-    /// Whether a single file was given whose name is that of a shard (model-00001-of-00002.safetensors).
+    /// Whether the checkpoint was given as a single file that has the name of a shard (model-00001-of-00002.safetensors).
     [[nodiscard]] bool is_shard() const;
-    /// The path as given, or the snapshot in it.
+    /// The path as given; for a folder of the Hugging Face cache, its snapshot.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return m_path; }
 
 private:
@@ -9651,8 +9690,8 @@ private:
     short_list m_differences;
 };
 
-/// Reads the weight_map of an index file, tensor name -> shard name. Throws errc::cannot_open, and errc::malformed_file if a shard name is
-/// not that of a .safetensors file in the same folder.
+/// Reads the weight_map of an index file, tensor name -> shard name. Throws errc::cannot_open. Throws errc::malformed_file if a shard is
+/// not a .safetensors file in the same folder.
 [[nodiscard]] std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index);
 
 /// Whether files with this extension, such as ".bin", hold weights in any checkpoint format.
@@ -9660,7 +9699,7 @@ private:
 
 }} // namespace pali::PALI_ABI
 
-// Conversion of stored elements to the dtype of the model.
+// Converts stored elements to the dtype of the model.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -9685,7 +9724,7 @@ namespace detail {
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // memcpy: the format does not guarantee alignment
+        From value; // read by memcpy, because the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));
@@ -9746,7 +9785,8 @@ namespace pali { inline namespace PALI_ABI {
     return {};
 }
 
-/// The first tensor of a PEFT adapter that is stored next to its base weights (LoRA, modules_to_save); null if there is none.
+/// The name of the first tensor of an unmerged PEFT adapter (LoRA, modules_to_save) that is stored together with its base weights; null if
+/// there is none.
 [[nodiscard]] inline const std::string* find_adapter(const tensor_table& tensors) {
     static constexpr std::string_view segments[] = {".base_layer.",       ".lora_A.",           ".lora_B.",
                                                     ".lora_embedding_A.", ".lora_embedding_B.", ".modules_to_save."};
@@ -9776,8 +9816,8 @@ inline void refuse_foreign_format(const tensor_table& tensors, const std::string
 namespace pali { inline namespace PALI_ABI {
 
 /// Converts a tensor name to that of the published checkpoints. Since 4.52, transformers prepends "model.", drops the decoder's inner
-/// "model." and moves the head to the top level. Since 5, "vision_model." is gone too, and saved files mix old and new names. A model saved
-/// without its head (PaliGemmaModel) has no "model." at all.
+/// "model." and moves the head to the top level. Version 5 also drops "vision_model.", and its saved files mix old and new names. A model
+/// saved without its head (PaliGemmaModel) has no "model." at all.
 [[nodiscard]] inline std::string published_name(std::string_view name) {
     struct renamed {
         std::string_view now, published;
@@ -9814,7 +9854,7 @@ namespace detail {
     return out;
 }
 
-/// The prefix before the published or newer name of a decoder layer, embedding or final norm; nothing for other tensors.
+/// The prefix before the published or newer name of a decoder layer, embedding or final norm; std::nullopt for other tensors.
 [[nodiscard]] inline std::optional<std::string_view> prefix_of_decoder(std::string_view name) {
     constexpr std::string_view decoder = "language_model.", inner = "model.";
     for (std::size_t at = 0; (at = name.find(decoder, at)) != std::string_view::npos; ++at) {
@@ -9833,8 +9873,8 @@ namespace detail {
 } // namespace detail
 
 /// Published names of a checkpoint's tensors, which a wrapper or a training program may have renamed. Segments of wrappers are removed
-/// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors share it; other tensors may
-/// lack it.
+/// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors have it, even if other
+/// tensors lack it.
 class tensor_names {
 public:
     /// Reads only the names.
@@ -9851,7 +9891,8 @@ public:
         return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
     }
 
-    /// The prefixes of the decoders. If there are several, the file holds several models or parts of one, and no prefix is removed.
+    /// The prefixes of the decoder tensors. If there are several, the file holds several models or several parts of one model, and no
+    /// prefix is removed.
     [[nodiscard]] const std::set<std::string>& prefixes() const noexcept { return m_prefixes; }
 
 private:
@@ -9880,14 +9921,14 @@ private:
         .str();
 }
 
-/// Whether a tensor is a weight of a decoder or vision layer. If the configuration has no place for one, it belongs to another model, and
-/// the answers would be wrong.
+/// Whether a tensor is a weight of a decoder or vision layer. If the configuration has no place for such a tensor, the checkpoint belongs
+/// to another model, and the answers would be wrong.
 [[nodiscard]] inline bool is_of_a_layer(std::string_view published) noexcept {
     return (published.starts_with("language_model.model.layers.") || published.starts_with("vision_tower.vision_model.encoder.layers.")) &&
            (published.ends_with(".weight") || published.ends_with(".bias"));
 }
 
-/// Whether a tensor is not a parameter but a buffer that old versions of transformers saved.
+/// Whether a tensor is a buffer that old versions of transformers saved, and not a parameter.
 [[nodiscard]] inline bool is_buffer(std::string_view published) noexcept {
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }
@@ -9900,25 +9941,25 @@ private:
 
 namespace pali { inline namespace PALI_ABI { namespace weights_detail {
 
-/// The elements as the file stores them, in place or copied: `set` gets their address.
+/// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
     std::function<void(const std::byte*)> set;
 };
-/// Other elements than the file stores, written into new memory.
+/// The elements are converted: `write` computes them into new memory.
 struct converted {
     std::function<void(std::byte*, thread_pool&)> write;
 };
 /// A tensor and how a member of the network gets its elements.
 struct placed_tensor {
     const tensor_info* tensor;
-    std::size_t bytes; // of the copy, if any
+    std::size_t bytes; // size of the copy, if one is made
     bool small;        // a vector: copied only if it cannot be used in place
     std::variant<as_stored, converted> placement;
 
     [[nodiscard]] bool copies(residency where) const noexcept {
         return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
     }
-    /// Into `memory`, or in place without it.
+    /// Places the elements in `memory`, or uses them in place if `memory` is null.
     void place(std::byte* memory, thread_pool& threads) const {
         if (const auto* const other = std::get_if<converted>(&placement)) return other->write(memory, threads);
         const auto& set = std::get<as_stored>(placement).set;
@@ -9932,11 +9973,11 @@ struct placed_tensor {
 
 }}} // namespace pali::PALI_ABI::weights_detail
 
-// Quantization of a stored matrix to 8 or 4 bits.
+// Quantizes a stored matrix to 8 or 4 bits.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Requirements on a matrix of quantized_rows, for messages.
+/// Describes the sizes that quantized_rows supports, for messages.
 template <std::size_t Bits>
 [[nodiscard]] std::string what_is_quantized() {
     using layout = quantized_rows<Bits>;
@@ -9951,8 +9992,8 @@ template <std::size_t Bits>
     return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
-/// Quantizes a matrix (rows, columns) of whole groups into `memory`, codes then scales, quantized_bytes() in all, and returns a view. The
-/// last strip is padded with zero rows, which the view includes.
+/// Quantizes a matrix (rows, columns), whose rows are whole groups, and returns a view. Writes quantized_bytes() bytes to `memory`: codes,
+/// then scales. The last strip is padded with zero rows, which the view includes.
 template <std::size_t Bits>
 quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thread_pool& threads) {
     using layout = quantized_rows<Bits>;
@@ -9973,12 +10014,12 @@ quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thre
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Binds the tensors of a checkpoint to the members of a model: first names and shapes, then memory.
+// Binds the tensors of a checkpoint to the members of a model. Checks names and shapes first, then fills the members.
 
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
-/// Collects the tensors that a model requests, reports all mismatches in one error, then fills the members, which must not move until then.
-/// Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
+/// Collects the tensors that a model requests, reports all mismatches in one error, then fills the requested members. The members must not
+/// move before they are filled. Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
 class binder {
 public:
     /// A node in the tree of names, as a tensor_visitor: scope["layers.0"]["mlp"] requests tensors below "layers.0.mlp.".
@@ -10029,7 +10070,8 @@ public:
         std::string m_prefix;
     };
 
-    /// `table` must outlive the binder, and a mapped model too. `source` is for messages. Throws what refuse_foreign_format() throws.
+    /// `table` must outlive the binder. If the weights are mapped, it must also outlive the model. `source` is the name of the checkpoint
+    /// in messages. Throws what refuse_foreign_format() throws.
     binder(const tensor_table& table, std::string source) : m_source(std::move(source)) {
         refuse_foreign_format(table, m_source);
         const tensor_names names(table);
@@ -10045,7 +10087,8 @@ public:
     /// The root of the tree of names.
     [[nodiscard]] scope root() { return {*this, ""}; }
 
-    /// Tensors that were not requested, except buffers: harmless value heads, heads of other tasks, counters.
+    /// Descriptions of the tensors that were not requested, except buffers. Examples are value heads, heads of other tasks and counters,
+    /// which are harmless.
     [[nodiscard]] short_list unused() const {
         short_list found;
         for (const auto& [published, tensor] : m_tensors)
@@ -10062,8 +10105,9 @@ public:
     /// Whether a requested tensor has an unsupported dtype.
     [[nodiscard]] bool finds_unread_types() const noexcept { return !m_unread.empty(); }
 
-    /// Throws errc::checkpoint_mismatch with missing and misshapen tensors, ten per kind, and with unused ones, which are errors of their
-    /// own if `strict` or if one belongs to a layer. `hint` suggests a cause. If no name is known, the message is a single line.
+    /// Throws errc::checkpoint_mismatch if tensors are missing or misshapen. Unused tensors are also an error if `strict`, or if one of
+    /// them belongs to a layer. The message lists at most ten tensors of each kind, and ends with `hint`, which suggests a cause. If no
+    /// requested name is found, the message is a single line.
     void check(const std::string& hint, bool strict = false) const {
         if (m_codes.count > 0)
             throw error(errc::checkpoint_mismatch,
@@ -10098,8 +10142,9 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the requested members; returns the memory that some point into. Call check() first. `copied` gets the bytes of each tensor
-    /// that is not read again. Progress: stage "load", per copied tensor; returning false throws errc::cancelled. Throws std::bad_alloc.
+    /// Fills the requested members. Returns the memory of the tensors that were copied or converted. Call check() first. `copied` is called
+    /// with the bytes of each such tensor, which are not read again. Progress, stage "load", is reported after each copied tensor;
+    /// returning false throws errc::cancelled. Throws std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
@@ -10212,7 +10257,7 @@ private:
                           }}});
     }
 
-    [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not quantize it
+    [[nodiscard]] const char* quantized_as(const std::string& name) const { // null if the file does not store it quantized
         if (!look_up(name + std::string(scales_suffix))) return nullptr;
         return look_up(name)->type == code_type<8> ? int8::name : int4::name;
     }
@@ -10222,7 +10267,7 @@ private:
         using layout = quantized_rows<Bits>;
         const std::size_t width = shape[1];
         m_used.insert(name);
-        if (!layout::fits(count, width)) // count includes padding, which the file may omit
+        if (!layout::fits(count, width)) // `count` includes the padding rows, which the file may omit
             return tell(kind::size,
                         {"tensor ", in_quotes(name_in_file(name)), " is ", describe_shape(shape), "; ", what_is_quantized<Bits>()});
         const std::string scales = name + std::string(scales_suffix);
@@ -10264,7 +10309,7 @@ private:
         const tensor_info* info;
         const std::string* name; // in the file
     };
-    struct other_codes { // matrices whose quantization differs from the requested one
+    struct other_codes { // matrices that the file stores quantized, but not as requested
         std::size_t count = 0;
         const char* weights = "";
         std::string first{};
@@ -10286,7 +10331,7 @@ private:
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Index of the first element that is NaN or infinite; nothing if there is none, or if the dtype is not BF16, F16 or F32.
+/// Index of the first element that is NaN or infinite; std::nullopt if there is none, or if the dtype is not BF16, F16 or F32.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
@@ -10302,7 +10347,8 @@ namespace pali { inline namespace PALI_ABI {
     return std::nullopt;
 }
 
-/// Lists the tensors with such an element, except those in `without`: "model.safetensors: tensor 'norm.weight' has nan at (12, 3)".
+/// Lists the tensors with an element that is NaN or infinite, except those in `without`: "model.safetensors: tensor 'norm.weight' has nan
+/// at (12, 3)".
 [[nodiscard]] inline short_list describe_not_finite(const tensor_table& tensors, const std::set<std::string, std::less<>>& without = {}) {
     short_list found;
     for (const auto& [name, tensor] : tensors) {
@@ -10355,8 +10401,8 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                   " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file with the tensors that contain NaN or infinity and so explain logits that are not finite. `unused`: names of
-/// tensors outside the model.
+/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused`: names
+/// of tensors that the model does not use and that are not searched.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
@@ -10437,7 +10483,7 @@ struct siglip_attention {
     [[nodiscard]] matrix_view operator()(const matrix_view& x, context& ctx) const {
         const auto [q, k, v] = linear<Storage>::each(x, ctx, query, key, value);
         auto mixed = ctx.take(x.shape(0), x.shape(1));
-        // Attention rounds to bfloat16 exactly where the linear layers do.
+        // Attention rounds its operands to bfloat16 if and only if the linear layers do.
         const arch::features& extensions = kernels::active().usable();
         if (std::same_as<Storage, bf16> && (extensions.avx512_bf16 || extensions.amx_bf16)) mix<bfloat16>(q, k, v, mixed, ctx);
         else mix<float>(q, k, v, mixed, ctx);
@@ -10546,7 +10592,7 @@ struct siglip {
     explicit siglip(const Config& c) : config(c), layers(c.layers) {}
 
     /// Normalized pixels (3, S, S) -> (P, D), in scratch memory. Calls `after(0, x)` with the patch embeddings, then `after(i + 1, x)`
-    /// after block i. If it returns false, stops; the returned values are then meaningless.
+    /// after block i. If `after` returns false, stops; the returned values are then meaningless.
     template <class After>
     [[nodiscard]] matrix_view operator()(const float* pixels, context& ctx, After&& after) const {
         matrix_view x = patch_embedding(cut_patches(pixels, config.image_size, config.patch_size, ctx), ctx);
@@ -10605,8 +10651,9 @@ struct network_modules {
     gemma<Config, Storage> decoder;                      ///< (T, hidden) -> (T, hidden) and logits
 };
 
-/// Throws what loading `files` with weights of type `Storage` would throw. Reads only names and shapes, except that a head is compared with
-/// the embedding. `strict` and `on_notice` are those of load_options. Returns the names of unused tensors, buffers included.
+/// Throws what loading `files` with weights of type `Storage` would throw. Reads only names, dtypes and shapes, unless the checkpoint has a
+/// separate head, whose elements are compared with the embedding. `strict` and `on_notice` are those of load_options. Returns the names of
+/// unused tensors, buffers included.
 template <weight_storage Storage>
 std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, const checkpoint_config& read, bool strict = false,
                                                const std::function<void(std::string_view)>& on_notice = {}) {
@@ -10624,8 +10671,8 @@ public:
     using network_modules<Config, Storage>::config;
     using network_modules<Config, Storage>::decoder;
 
-    /// Binds the tensors of `folder`, whose config.json is `read`. Throws errc::config_mismatch or errc::checkpoint_mismatch with the
-    /// mismatches, and errc::cancelled if `options.on_progress` returns false.
+    /// Binds the tensors of the checkpoint `folder`. `read` is its parsed config.json. Throws errc::config_mismatch or
+    /// errc::checkpoint_mismatch with a list of the mismatches, and errc::cancelled if `options.on_progress` returns false.
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
         : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
@@ -10639,7 +10686,7 @@ public:
     std::size_t positions; ///< maximum sequence length
 
     /// Hidden states (T, D) -> logits (T, V), in scratch memory, with the final softcap. Throws errc::malformed_file if a logit is not
-    /// finite, and names the weights that are not finite.
+    /// finite; the message names the tensors that are not finite.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
         matrix_view y = decoder.uncapped_logits(hidden, ctx);
         if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
@@ -10657,7 +10704,7 @@ public:
 private:
     bool m_tied;
     checkpoint_files m_files;
-    std::set<std::string, std::less<>> m_unused; // names of tensors outside the model
+    std::set<std::string, std::less<>> m_unused; // names of tensors that the model does not use
     page_memory m_memory;
 };
 
@@ -10677,7 +10724,7 @@ PALI_FLATTEN inline void copy_features(const image_features& image, float* to) n
 } // namespace model_detail
 
 /// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
-/// memory. Throws errc::invalid_argument for features of another width and for tokens outside the vocabulary.
+/// memory. Throws errc::invalid_argument for features whose width is not `hidden` and for tokens outside the vocabulary.
 template <class Network>
 [[nodiscard]] matrix_view embed(const Network& net, std::span<const image_features> images, std::span<const token> text, context& ctx) {
     std::size_t seen = 0;
@@ -10700,8 +10747,8 @@ template <class Network>
     return x;
 }
 
-/// Builds the token sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws, and errc::invalid_prompt for a token
-/// without an embedding row and for a sequence that, with `more` tokens, exceeds the positions of the model.
+/// Builds the token sequence: image tokens, BOS, the prompt, "\n". Throws what layout_prompt() throws. Throws errc::invalid_prompt for a
+/// token without an embedding row, and if the sequence and `more` further tokens exceed the positions of the model.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::size_t image_tokens, std::string_view prompt,
                                     std::size_t more = 1) {
@@ -10714,7 +10761,7 @@ template <class Network>
                      " positions of the model (max_position_embeddings in config.json); use a shorter prompt or fewer images"});
     return layout;
 }
-/// Same, with one image token per feature row.
+/// Same, with one image token per row of the image features.
 template <class Network>
 [[nodiscard]] prompt_layout lay_out(const Network& net, const tokenizer& text, std::span<const image_features> images,
                                     std::string_view prompt, std::size_t more = 1) {
@@ -10723,8 +10770,8 @@ template <class Network>
     return lay_out(net, text, rows, prompt, more);
 }
 
-/// Starts the sequence in `cache` with `prompt`, whose tokens attend to each other in both directions, followed by `suffix`, which is
-/// causal. Returns the outputs of the last block, (T, hidden), before the final norm, in scratch memory; nothing if `progress`, stage
+/// Starts a sequence in `cache`: images and `prompt`, whose tokens attend to each other in both directions, then `suffix`, which is causal.
+/// Returns the outputs of the last block, (T, hidden), before the final norm, in scratch memory. Returns std::nullopt if `progress`, stage
 /// "prefill", cancels. Throws what embed() throws, and errc::capacity_exceeded if the cache is too small.
 template <class Network>
 [[nodiscard]] std::optional<matrix_view> prefill(Network& net, std::span<const image_features> images, std::span<const token> prompt,
@@ -10810,7 +10857,7 @@ template <class Network>
         for (std::size_t row = 0; row < active.size(); ++row) {
             answer& a = answers[active[row]];
             a.timings().decode_s += seconds;
-            if (progress.stopped()) break; // by a callback of a preceding answer
+            if (progress.stopped()) break; // a callback of a preceding answer stopped the call
             if (a.take({logits.data() + row * vocab, vocab})) active[kept++] = active[row];
             if (a.stopped()) progress.stop();
         }
@@ -10871,8 +10918,8 @@ private:
 };
 
 /// Answers a request by beam search, like transformers' generate(num_beams=n). Text and tokens are streamed under `number` once the best
-/// answer is known. Progress, stage "search", is reported before each round; if it cancels, the answer is the best so far. Throws what
-/// beam_search, sampler, lay_out(), embed() and network::logits() throw.
+/// answer is known. Progress, stage "search", is reported before each round; if that callback cancels, the answer is the best so far.
+/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
                                       kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
@@ -10957,11 +11004,12 @@ inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 /// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and PKWARE's APPNOTE 6.3.10; zip64 is supported, encryption and
 /// multi-disk archives are not. The file is not trusted: lengths, ranges (inside the file, no overlap), checksums, names and the header of
 /// every array are checked before a tensor is returned. A stored array is used in place, aligned or not. A deflated array is inflated into
-/// memory of this object, never beyond the shape in its header, and only if all of them together stay within npz_inflated_limit.
+/// memory of this object, never beyond the size that its header implies. All deflated arrays together may not exceed npz_inflated_limit.
 class npz_file {
 public:
-    /// Throws errc::cannot_open; errc::malformed_file; errc::unsupported_format for arrays that numpy supports and this reader does not
-    /// (Fortran order, big-endian, records, text, other compressions). The message has the member, the value found and the value needed.
+    /// Throws errc::cannot_open and errc::malformed_file. Throws errc::unsupported_format for arrays that numpy supports but this reader
+    /// does not (Fortran order, big-endian, records, text, other compressions). The message names the member, the value found and the value
+    /// needed.
     explicit npz_file(const std::filesystem::path& path);
 
     /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
@@ -11006,13 +11054,13 @@ public:
         names.vector("bias", m_bias, m_shape.out);
     }
 
-    /// Repacks the bound weights, once the binder has filled them in.
+    /// Packs the bound weights. Call it after the binder has filled them in.
     void pack() { m_weights = kernels::conv_weights(m_shape, m_as_stored.data, m_bias); }
 
 private:
     kernels::conv_shape m_shape;
     rows<const float> m_as_stored; // valid from bind() to pack()
-    const float* m_bias = nullptr; // likewise
+    const float* m_bias = nullptr; // valid from bind() to pack()
     kernels::conv_weights m_weights;
 };
 
@@ -11046,7 +11094,7 @@ struct residual_block {
 
 }}} // namespace pali::PALI_ABI::PALI_SIMD
 
-// Mask VQ-VAE behind the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
+// Mask VQ-VAE, which defines the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -11057,11 +11105,11 @@ struct mask_vqvae_sizes {
     static constexpr std::size_t side = 4;                                    ///< codes form a 4 x 4 grid
     static constexpr std::size_t pixels = 64;                                 ///< masks are 64 x 64 pixels
     static constexpr std::size_t hidden = 128;                                ///< hidden channels
-    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32, 16, 8 and 4 rows
+    static constexpr std::array<std::size_t, 4> channels = {16, 32, 64, 128}; ///< at 32 x 32, 16 x 16, 8 x 8, 4 x 4
 };
 
-/// Finds the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and mask_vqvae.safetensors
-/// that exists.
+/// Finds the file of the mask network in a checkpoint's folder: the first of vae-oid.npz (big_vision's file), mask_vqvae.npz and
+/// mask_vqvae.safetensors that exists, or std::nullopt.
 [[nodiscard]] inline std::optional<std::filesystem::path> find_mask_vqvae(const std::filesystem::path& folder) {
     for (const char* name : {"vae-oid.npz", "mask_vqvae.npz", "mask_vqvae.safetensors"}) {
         std::error_code unreadable;
@@ -11111,7 +11159,7 @@ private:
 
 /// Encoder: pixels to the vectors that are quantized with the codebook.
 struct mask_encoder : mask_vqvae_sizes {
-    /// (64, 64, 1) -> (4, 4, 128): each halves the side.
+    /// (64, 64, 1) -> (4, 4, 128): each convolution halves the side.
     std::array<conv_layer, 4> reduce{reducing(1, channels[0]), reducing(channels[0], channels[1]), reducing(channels[1], channels[2]),
                                      reducing(channels[2], channels[3])};
     std::array<residual_block, 2> blocks{residual_block(hidden), residual_block(hidden)}; ///< (4, 4, 128) -> same shape
@@ -11147,7 +11195,7 @@ private:
 class mask_vqvae : mask_vqvae_sizes {
 public:
     /// Reads a .npz or .safetensors file with the tensor names of vae-oid.npz, in float32 or a 16-bit type; the encoder is optional. The
-    /// file is not needed afterwards. Throws whatever its reader throws; errc::unsupported_format for another extension;
+    /// file is not needed afterwards. Throws what the reader of the file throws; errc::unsupported_format for another extension;
     /// errc::checkpoint_mismatch listing missing, unexpected and misshapen tensors; errc::malformed_file for values that are not finite.
     explicit mask_vqvae(const std::filesystem::path& file) {
         if (file.extension() == ".npz") load(npz_file(file).tensors(), file.string());
@@ -11155,8 +11203,8 @@ public:
         else throw error(errc::unsupported_format, {file.string(), ": the mask network must be a .npz or .safetensors file"});
     }
 
-    /// Decodes sixteen codes (4 x 4, row-major) -> (64, 64), nominally -1 (outside) to 1 (inside), not clamped; above 0 is inside. 82
-    /// Mflop. Throws errc::invalid_argument for a code above 127.
+    /// Decodes sixteen codes (4 x 4, row-major) to a mask (64, 64). Values are nominally -1 (outside) to 1 (inside), not clamped; above 0
+    /// is inside. 82 Mflop. Throws errc::invalid_argument for a code above 127.
     [[nodiscard]] tensor<2> decode(std::span<const std::uint8_t, 16> codes_of_mask, context& ctx) const {
         const arena::frame frame(ctx.scratch);
         const auto entries = kernels::take_feature_map(ctx.scratch, side, side, width);
@@ -11219,7 +11267,8 @@ private:
         }
     }
 
-    /// For each position of z (4, 4, 512), the codebook entry e with the smallest |z - e|² = |z|² - 2 z·e + |e|²; the first one on ties.
+    /// For each position of z (4, 4, 512), finds the codebook entry e with the smallest |z - e|² = |z|² - 2 z·e + |e|²; on ties, the first
+    /// one.
     [[nodiscard]] std::array<std::uint8_t, 16> nearest(kernels::feature_map<const float> z, context& ctx) const {
         matrix_view products = ctx.take(side * side, codes);
         const rows<const float> book(m_codebook.data(), codes, width);
@@ -11260,7 +11309,7 @@ namespace object_detail {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
-    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // whole numbers
+    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // integers
 };
 
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {
@@ -11268,7 +11317,7 @@ struct pixel_corners {
                                      : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
 }
 
-/// Visible part of one axis: output pixels [first, first + count) of `size`, at image position `at`.
+/// One axis of a mask that is scaled to `size` pixels. Its pixels [first, first + count) are visible and start at pixel `at` of the image.
 struct axis_part {
     std::size_t size = 0, first = 0, count = 0, at = 0;
 };
@@ -11324,7 +11373,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-/// Both passes, in Pillow 13's order for this size; see resize().
+/// Runs both passes, in the order that Pillow 13 chooses for this size; see resize().
 template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] std::vector<Value> resample(const std::vector<Value>& from, std::size_t width, const axis_part& x, const axis_part& y,
                                           const Weights& along_x, const Weights& along_y) {
@@ -11353,7 +11402,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     std::vector<std::uint8_t> from(values.size());
     std::transform(values.data(), values.data() + values.size(), from.begin(), [](float v) {
         const float share = v * 0.5f + 0.5f;
-        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // NaN: 0
+        return static_cast<std::uint8_t>((share > 0 ? std::min(share, 1.f) : 0.f) * 255.f); // NaN becomes 0
     });
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
@@ -11393,15 +11442,15 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
                                      std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
     object_detail::check_divisor("place_mask", loc_divisor);
-    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides first: the rounding decides what is truncated
+    const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides before multiplying: the rounding can change the truncated result
         return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
     return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
                                    width, height, style);
 }
 
-/// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, or if the box is over 2^24
-/// pixels a side or not finite.
+/// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, if the box is not finite, or if
+/// a side of it is longer than 2^24 pixels.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
     const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };
@@ -11414,8 +11463,8 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The generation options for an answer to `things`: those of `options`, restricted to the grammar if `constrained` is set; then it throws
-/// what object_constraint throws.
+/// Returns the generation options for a detect or segment prompt: options.generate, with decoding restricted to the grammar if
+/// options.constrained is set. In that case it throws what object_constraint throws.
 [[nodiscard]] inline generate_options decoding_of(const find_options& options, pointing kind, std::string_view things,
                                                   const tokenizer& text) {
     generate_options chosen = options.generate;
@@ -11437,7 +11486,7 @@ inline namespace PALI_SIMD {
         found.objects.push_back({.label = one.label,
                                  .score = score_of(one, ranges, said.logprobs),
                                  .box = box_of(one.loc, width, height, options.loc_divisor)});
-    if (options.merge) { // before decoding masks: dropped objects need none
+    if (options.merge) { // before masks are decoded, because dropped objects need no mask
         const std::vector<std::size_t> kept = distinct(found.objects, *options.merge);
         for (std::size_t i = 0; i < kept.size(); ++i) {
             if (kept[i] == i) continue;
@@ -11467,7 +11516,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace model_detail {
 
-/// Runs the whole sequence through the decoder in one pass; x (T, hidden) in scratch memory, before the final norm.
+/// Runs the whole sequence through the decoder in one pass. Returns (T, hidden) in scratch memory, before the final norm.
 template <class Network>
 [[nodiscard]] matrix_view forward(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                   std::span<const token> suffix, kv_caches& caches, context& ctx) {
@@ -11534,7 +11583,7 @@ template <class Network>
 namespace pali { inline namespace PALI_ABI { inline namespace PALI_MODEL {
 
 #ifdef PALI_COMPILED
-/// A source that includes this file has the bodies of every type.
+/// This file defines the bodies, so a source that includes it can use every model type.
 template <class Config, class Weights>
     requires(model_config<Config> && !std::same_as<Config, dynamic>)
 struct model_bodies<Config, Weights> {
@@ -11592,16 +11641,16 @@ struct model<Config, Weights>::state {
         state& m_state;
     };
 
-    /// Progress of a call that encodes `images`, answers `requests` and makes up to `tokens` decode steps.
+    /// Progress of a call that encodes `images` images, answers `requests` requests and makes up to `tokens` decode steps.
     [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
                                             std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
-    /// Throws errc::invalid_prompt for a prompt that is too long, before images are encoded.
+    /// Throws errc::invalid_prompt for a prompt that is too long. Called before images are encoded.
     void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
 
-    /// Encodes an image. Returns nothing if the callback cancels.
+    /// Encodes an image. Returns std::nullopt if the callback cancels.
     [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
         const preprocessing& input = read.image;
         if (!input.do_resize && (image.width != input.width || image.height != input.height))
@@ -11631,7 +11680,7 @@ struct model<Config, Weights>::state {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
         if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
-        std::vector<generation> results; // a beam search is a batch by itself: one request at a time
+        std::vector<generation> results; // each beam search is a batch of its own, so requests run one after the other
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
@@ -11840,15 +11889,16 @@ matrix model<Config, Weights>::logits(std::span<const image_features> images, st
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// Writing of files, complete or not at all.
+// Writes files atomically: a file is complete or unchanged.
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Writes a file piece by piece, all or nothing: to `<path>.part`, which finish() renames to `path`. Without finish() the old file, if
-/// any, is left unchanged.
+/// Writes a file in pieces. The data go to `<path>.part`, which finish() renames to `path`. Without finish(), an existing file stays
+/// unchanged.
 class file_writer {
 public:
-    /// What happens to a symbolic link at `path`: it is kept and its target replaced, or it is replaced and its target kept.
+    /// What happens to a symbolic link at `path`. kept: the link stays and its target is replaced. replaced: the link is replaced and its
+    /// target stays.
     enum class link { kept, replaced };
 
     /// Opens `<path>.part`. Throws errc::cannot_write, also if `path` is a folder, a pipe or a device.
@@ -11875,11 +11925,11 @@ public:
 
     /// Appends bytes. good() and finish() report failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
-    /// Continues at an offset from the beginning.
+    /// Moves the write position to an offset from the beginning of the file.
     void seek(std::uint64_t offset) { m_file.seekp(static_cast<std::streamoff>(offset)); }
-    /// Hands everything to the operating system.
+    /// Passes all buffered data to the operating system.
     void flush() { m_file.flush(); }
-    /// Whether nothing has failed so far.
+    /// Whether all operations so far have succeeded.
     [[nodiscard]] bool good() const noexcept { return m_file.good(); }
 
     /// Closes the file and renames it to `path`. Must be called once, at the end. Throws errc::cannot_write if this or an earlier write
@@ -11898,7 +11948,7 @@ public:
         throw error(errc::cannot_write, {m_path.string(), ": ", std::move(why).str()});
     }
 
-    /// The usual reason.
+    /// The default reason.
     static constexpr const char* cannot_be_written =
         "cannot be written; check that the folder exists and is writable, and that the disk is not full";
 
@@ -11931,11 +11981,11 @@ inline void append_to_file(const std::filesystem::path& path, std::string_view b
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     out.close();
     if (out) return;
-    if (!failure) std::filesystem::resize_file(path, before, failure); // a part of the bytes would corrupt what is appended next
+    if (!failure) std::filesystem::resize_file(path, before, failure); // a partial write would corrupt later appends
     throw error(errc::cannot_write, {path.string(), ": ", file_writer::cannot_be_written});
 }
 
-/// The same as write_file(), for std::byte.
+/// Same, for std::byte.
 inline void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
@@ -11950,13 +12000,13 @@ namespace pali { inline namespace PALI_ABI {
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
 
 /**
- * Streaming writer. The tensors are declared first and the header is written; their data follow in pieces, tensor by tensor in any order.
- * So a file of any size can be written with the memory of one piece.
+ * Streaming writer. The constructor takes the declarations of all tensors and writes the header. The data follow in pieces, with the
+ * tensors in any order. So a file of any size can be written with the memory of one piece.
  *
- * The output is byte-identical to that of the format's own writer: wide dtypes first, then by name, after a header padded to 8 bytes. So
- * every tensor is aligned to its dtype. finish() replaces the file atomically, as file_writer does; until then the data are in a temporary
- * file next to it. So the data may come from the very file that is replaced. A symbolic link is replaced, and its target kept: it may be a
- * blob of the hub's cache.
+ * The output is byte-identical to that of the format's own writer. The header is padded to 8 bytes, and tensors are sorted by decreasing
+ * width of the dtype, then by name, so every tensor is aligned to its dtype. Until finish() is called, the data are in a temporary file
+ * next to `path`. finish() replaces `path` atomically, as file_writer does, so the data may come from the very file that is replaced. If
+ * `path` is a symbolic link, the link is replaced and its target kept, because the target may be a blob of the hub's cache.
  */
 class safetensors_writer {
 public:
@@ -11973,7 +12023,7 @@ public:
     /// Appends the next little-endian bytes of a tensor. Throws errc::invalid_argument for an unknown name and for more bytes than the
     /// shape needs, errc::cannot_write on I/O errors.
     void append(std::string_view name, std::span<const std::byte> bytes);
-    /// The number of bytes of a tensor that are still missing. Throws errc::invalid_argument for an unknown name.
+    /// The number of bytes of a tensor that have not yet been appended. Throws errc::invalid_argument for an unknown name.
     [[nodiscard]] std::uint64_t missing(std::string_view name) const;
     /// Renames the temporary file to its final name. Throws errc::invalid_argument if a tensor is incomplete, errc::cannot_write on I/O
     /// errors.
@@ -11990,7 +12040,7 @@ private:
     std::filesystem::path m_path;
     std::map<std::string, place, std::less<>> m_places;
     std::uint64_t m_size = 0, m_at = 0; // size of the whole file, current offset of m_out
-    std::optional<file_writer> m_out;   // once the declarations are checked
+    std::optional<file_writer> m_out;   // opened after the declarations have been checked
 };
 
 /// Writes `tensors` and `metadata` to `path`; see safetensors_writer. Throws errc::invalid_argument if a tensor's bytes do not match its
@@ -12178,8 +12228,8 @@ template <std::size_t N>
 namespace pali { inline namespace PALI_ABI {
 
 /// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
-/// One sentence per difference, at most ten; empty unless the folder has both files. tokenizer opens such a folder anyway if the added
-/// tokens agree: this function is for `pali inspect`.
+/// One sentence per difference, at most ten; empty unless the folder has both files. The class tokenizer does not need this function: it
+/// opens such a folder if the added tokens agree. `pali inspect` uses it.
 ///
 /// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
 [[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
@@ -12198,7 +12248,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The storage a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
+/// The storage type that a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
 [[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
 
 /// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
@@ -12219,7 +12269,8 @@ namespace pali { inline namespace PALI_ABI {
     return found;
 }
 
-/// Copies those files and overwrites existing ones. Throws errc::cannot_open and errc::cannot_write.
+/// Copies the files that all_but_weights() lists from one folder to another and overwrites existing files. Throws errc::cannot_open and
+/// errc::cannot_write.
 inline void copy_all_but_weights(const std::filesystem::path& from, const std::filesystem::path& to) {
     for (const std::filesystem::path& file : all_but_weights(from)) {
         std::error_code failed;
@@ -12228,7 +12279,8 @@ inline void copy_all_but_weights(const std::filesystem::path& from, const std::f
     }
 }
 
-/// Throws errc::invalid_argument with the first file in `to` that quantize_checkpoint() would replace by different contents.
+/// Throws errc::invalid_argument if quantize_checkpoint() would replace a file in `to` by different contents; the message names the first
+/// such file.
 inline void require_nothing_replaced(const std::filesystem::path& from, const std::filesystem::path& to) {
     const auto refuse = [](const std::filesystem::path& file) {
         throw error(errc::invalid_argument,
@@ -12262,9 +12314,9 @@ using name_set = std::set<std::string, std::less<>>;
 
 inline namespace PALI_SIMD {
 
-/// A tensor_visitor that collects the quantized matrices by published name, and whether each is a vocabulary, whose last strip may be
-/// padded. It selects by the type of the member. A separate head, and one that repeats the embedding, are visited if the checkpoint has
-/// them.
+/// A tensor_visitor that collects the published names of the matrices to quantize, which are those whose member is a quantized_rows. It
+/// also records which of them is a vocabulary, because the last strip of a vocabulary may be padded. If the checkpoint has a head, it is
+/// visited, even if it repeats the embedding.
 class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
@@ -12299,7 +12351,7 @@ private:
     std::string m_prefix;
 };
 
-/// The matrices that are quantized when a checkpoint is held in `Storage`.
+/// The matrices that are quantized when the weights are stored as `Storage`.
 template <weight_storage Storage>
 [[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
     const tensor_names published(files.tensors());
@@ -12310,8 +12362,8 @@ template <weight_storage Storage>
     return found;
 }
 
-/// The entries of the output file: codes and scales for each matrix `in_codes`, all other tensors unchanged. Throws errc::invalid_argument
-/// for a matrix that cannot be quantized.
+/// The entries of the output file: codes and scales for each matrix in `in_codes`; all other tensors unchanged. Throws
+/// errc::invalid_argument for a matrix that cannot be quantized.
 template <weight_storage Storage>
 [[nodiscard]] std::map<std::string, safetensors_writer::entry, std::less<>> quantized_entries(const tensor_table& tensors,
                                                                                               const coded_matrices::names& in_codes) {
@@ -12338,7 +12390,7 @@ template <weight_storage Storage>
 [[nodiscard]] inline name_set check_folder(const checkpoint_files& files, const checkpoint_config& read) {
     const std::filesystem::path folder = folder_of_checkpoint(files.path());
     name_set unused = check_parts<bf16>(files, read);
-    (void)open_tokenizer(folder, read).encode("a"); // encode: sentencepiece rejects a malformed file on first use
+    (void)open_tokenizer(folder, read).encode("a"); // encode() is called because sentencepiece rejects a malformed file only on first use
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
     return unused;
 }
@@ -12347,11 +12399,11 @@ template <weight_storage Storage>
 /// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
 /// megabytes of memory. `threads` includes the caller; 0: one per processor. `progress`, stage "quantize", is called after each piece.
 ///
-/// Checks first, and throws what opening the folder as a model would throw, config.json and mask decoder included. Throws
-/// errc::invalid_argument if the folder is already quantized, if it is `to`, if a matrix is not a whole number of strips and groups (the
-/// last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced by different contents.
-/// Then throws errc::malformed_file for weights that are not finite, errc::cannot_write, errc::cancelled. Unused tensors are copied
-/// unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
+/// Checks the input first: throws what opening the folder as a model would throw, including errors in config.json and the mask decoder.
+/// Throws errc::invalid_argument if the folder is already quantized, if `to` is the same folder, if a matrix is not a whole number of
+/// strips and groups (the last strip of embedding and head is zero-padded), and, without `overwrite`, if a file in `to` would be replaced
+/// by different contents. While quantizing, throws errc::malformed_file for weights that are not finite, errc::cannot_write, and
+/// errc::cancelled. Unused tensors are copied unchanged. An existing model.safetensors in `to` is replaced on success and kept on failure.
 template <weight_storage Storage>
 void quantize_checkpoint(const std::filesystem::path& given, const std::filesystem::path& to, std::size_t threads = 0,
                          const progress_callback& progress = {}, bool overwrite = false) {
@@ -12427,7 +12479,7 @@ namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
 
 namespace write_detail {
 
-/// Appends `count` elements, converted to `type` piece by piece.
+/// Appends `count` elements to tensor `name`, converted to `type` in pieces.
 template <class Element>
 void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
     constexpr std::size_t piece = std::size_t{1} << 16;
@@ -12464,7 +12516,7 @@ public:
                                     [&from, shape](safetensors_writer& out, const std::string& written, const tensor_info& original) {
                                         if (original.shape == shape)
                                             return append_as(out, written, original.type, from.data, from.count * from.width);
-                                        std::vector<Element> turned; // a convolution that is channels-last in the file
+                                        std::vector<Element> turned; // channels-last, as the file stores this convolution
                                         turned.reserve(from.count * from.width);
                                         const std::size_t channels = shape[1], pixels = from.width / channels;
                                         for (std::size_t row = 0; row < from.count; ++row)
@@ -12494,7 +12546,7 @@ public:
                                     }};
     }
     [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
-    /// Same condition as on loading: a separate head is visited, and nothing is written twice.
+    /// Same condition as in binder: a head that differs from the embedding is visited, a copy of the embedding is not.
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
         const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
         if (mine == m_there->end()) return true;
@@ -12544,7 +12596,7 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
 
 #if PALI_PART_BODIES
 
-// Body of registry.hpp. Separate because comparing all variants takes long to compile.
+// Body of registry.hpp. It has its own file because the comparison with all variants takes long to compile.
 
 namespace pali { inline namespace PALI_ABI {
 
@@ -12567,12 +12619,13 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// Returns the status of `path`. Throws errc::cannot_open with `advice` if there is no such `kind` ("file", "folder"). Throws it with the
-/// system's message if that cannot be determined: a parent folder may not be searchable, or links may form a cycle.
+/// Returns the status of `path`. Throws errc::cannot_open with `advice` if the path does not exist; `kind` ("file", "folder") is the word
+/// for it in the message. Throws errc::cannot_open with the system's message if existence cannot be determined: a parent folder may not be
+/// searchable, or links may form a cycle.
 inline std::filesystem::file_status require_path(const std::filesystem::path& path, std::string_view kind, std::string_view advice = {}) {
     std::error_code failure;
     const std::filesystem::file_status status =
-        std::filesystem::status(path, failure); // follows links, of which the Hugging Face cache consists
+        std::filesystem::status(path, failure); // follows symbolic links, which the Hugging Face cache uses for all files
     if (std::filesystem::exists(status)) return status;
     if (status.type() == std::filesystem::file_type::not_found) throw error(errc::cannot_open, {path.string(), ": no such ", kind, advice});
     throw error(errc::cannot_open, {path.string(), ": cannot be reached: ", failure.message()});
@@ -12737,7 +12790,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
     const bool os2 = h.size == 12;
     h.width = field(4, os2 ? 2 : 4);
     const std::uint32_t height = os2 ? field(6, 2) : field(8, 4);
-    h.top_down = height >> 24 == 0xff; // negative; a height of 2^24 or more exceeds any limit
+    h.top_down = height >> 24 == 0xff; // a negative height; a positive height of 2^24 or more exceeds any limit
     h.height = h.top_down ? 0u - height : height;
     check_size(from, h.width, h.height);
     h.bits = field(os2 ? 10 : 14, 2);
@@ -12747,7 +12800,7 @@ PALI_INLINE bmp_header read_bmp_header(const source& from) {
 
     if (h.compression == 3 && h.bits > 8) {
         for (std::size_t i = 0; i < 3; ++i)
-            h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // a V1 header is followed by the masks
+            h.masks[i] = h.size >= 52 ? field(40 + 4 * i, 4) : in.u32(); // in a V1 file, the masks follow the header
         if (h.masks == std::array<std::uint32_t, 3>{} && h.bits == 32) h.masks = {0xff0000, 0xff00, 0xff};
     } else if (h.bits > 8) {
         h.masks = h.bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
@@ -12770,7 +12823,7 @@ PALI_INLINE std::array<std::array<std::uint8_t, 3>, 256> read_bmp_palette(const 
         for (std::size_t c = 0; c < 3; ++c) made[i][c] = from.data()[at + 2 - c];
         ramp = ramp && made[i][0] == i && made[i][1] == i && made[i][2] == i;
     }
-    if (ramp) // Pillow reads such a palette as gray, even for indices past its end
+    if (ramp) // Pillow treats such a palette as gray, even for indices past its end
         for (std::size_t i = 0; i < made.size(); ++i) made[i].fill(static_cast<std::uint8_t>(i));
     return made;
 }
@@ -12784,7 +12837,7 @@ PALI_INLINE std::vector<std::uint8_t> read_bmp_runs(const source& from, const bm
     std::size_t at = 0, x = 0; // x: column of the next pixel; may equal the width
     while (at < count) {
         const std::size_t length = in.u8(), code = in.u8();
-        if (length > 0) { // a run; the part that exceeds the row is dropped
+        if (length > 0) { // a run; pixels past the end of the row are dropped
             const std::size_t pixels = std::min(length, h.width - std::min(x, h.width));
             for (std::size_t i = 0; i < pixels && at < count; ++i)
                 indices[at++] = static_cast<std::uint8_t>(!nibbles ? code : i % 2 == 0 ? code >> 4 : code & 15);
@@ -13024,7 +13077,7 @@ struct tga_header {
     [[nodiscard]] std::size_t pixel_size() const noexcept { return (bits + 7) / 8; } ///< in bytes
 };
 
-/// Reads the header; returns false if its fields are inconsistent. TGA has no signature to detect it by.
+/// Reads the header; returns false if its fields are inconsistent. This also detects the format, because TGA has no signature.
 PALI_INLINE bool read_tga_header(std::span<const std::byte> bytes, tga_header& h) {
     if (bytes.size() < 18) return false;
     const auto u8 = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
@@ -13204,7 +13257,7 @@ PALI_INLINE gif_palette grey_palette() {
     return made;
 }
 
-/// A palette that is a gray ramp means gray for all 256 indices; otherwise indices past the palette are black.
+/// If the palette is a gray ramp, all 256 indices are shades of gray; otherwise indices past the palette are black.
 PALI_INLINE gif_palette read_gif_palette(cursor& in, unsigned flags) {
     const std::size_t count = std::size_t{2} << (flags & 7);
     const unsigned char* colours = in.take(count * 3);
@@ -13252,7 +13305,7 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
     if (root > 12) damaged(from, "GIF", {"its codes have ", root, " bits; 0 to 12 are valid"});
     const int clear = 1 << root, end = clear + 1;
     std::array<std::uint16_t, most_codes> prefix{};
-    std::array<std::uint8_t, most_codes> last{}; // low byte of root codes over 8 bits, which no palette has
+    std::array<std::uint8_t, most_codes> last{}; // the low byte of root codes above 255, which exceed every palette
     std::array<std::uint8_t, most_codes + 1> reversed{};
     for (int i = 0; i < clear; ++i) last[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(i);
 
@@ -13273,8 +13326,8 @@ PALI_INLINE std::vector<std::uint8_t> read_gif_indices(const source& from, curso
         }
         if (code > next || (code == next && next >= most_codes) || (code > end && before < 0))
             damaged(from, "GIF", "it has an undefined code");
-        // A code is a chain from its last index back to its first. The code being defined is the previous string plus that string's first
-        // index.
+        // A code is stored as a chain from its last index back to its first. The code being defined right now is the previous string plus
+        // the first index of that string.
         std::size_t length = 0;
         int at = code;
         if (code == next) {
@@ -13359,8 +13412,8 @@ struct image_metadata {
     std::string unpacked;        ///< decompressed XMP
 };
 
-/// Value of the orientation tag (0x0112) in EXIF data; 0 if the value is not an integer; empty if the tag is absent or the data is invalid.
-/// As in Pillow, the first readable entry wins, and parsing stops at an entry whose data lies outside the buffer.
+/// Value of the orientation tag (0x0112) in EXIF data; 0 if the value is not an integer; std::nullopt if the tag is absent or the data is
+/// invalid. As in Pillow, the first readable entry wins, and parsing stops at an entry whose data lies outside the buffer.
 PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::byte> tiff) {
     for (int i = 0; i < 2 && tiff.size() >= 6 && std::memcmp(tiff.data(), "Exif\0\0", 6) == 0; ++i)
         tiff = tiff.subspan(6); // some writers repeat the prefix
@@ -13407,7 +13460,7 @@ PALI_INLINE std::optional<std::int64_t> exif_orientation(std::span<const std::by
     return std::nullopt;
 }
 
-/// The first tiff:Orientation in XMP, attribute or element, whose value is a digit.
+/// The value of the first tiff:Orientation in XMP, attribute or element, that is a digit; std::nullopt if there is none.
 PALI_INLINE std::optional<std::int64_t> xmp_orientation(std::string_view xmp) {
     constexpr std::string_view name = "tiff:Orientation";
     for (std::size_t at = xmp.find(name); at != xmp.npos; at = xmp.find(name, at)) {
@@ -13657,7 +13710,7 @@ public:
             for (std::size_t x = 0; x < m_image.width; ++x) {
                 const std::size_t at = down.block(y) * columns + across.block(x);
                 const chroma c = chroma_of(m_image.at(x, y));
-                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // a value clipped to 0 or 255 has lost its chroma
+                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // clipping to 0 or 255 has destroyed the chroma of the pixel
                 blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
                 weights[at] += weight;
             }
@@ -13749,7 +13802,8 @@ public:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         m_progress.progress_monitor = [](j_common_ptr info) {
-            // Each scan costs a pass over the whole image but may take only a few bytes; encoders write about ten.
+            // Limits the number of scans: each costs a pass over the whole image but may take only a few bytes of the file. Encoders write
+            // about ten scans.
             if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans) std::longjmp(of(info).m_jump, 1);
         };
         m_input.init_source = [](j_decompress_ptr) {};
@@ -13792,7 +13846,7 @@ public:
                 if (channels == 1) from_grey(to, out, made.width);
                 if (channels == 4) from_inverted_cmyk(to, out, made.width);
             }
-            jpeg_finish_decompress(&m_info); // reads up to the end marker: without it the file is truncated
+            jpeg_finish_decompress(&m_info); // reads up to the end marker; if the marker is missing, the file is truncated
         });
         return made;
     }
@@ -13825,7 +13879,8 @@ private:
         for (std::size_t x = 0; x < width; ++x) out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = in[x];
     }
 
-    /// Inks are stored inverted, as Adobe does and Pillow assumes. Pillow's Convert.c computes (255 - k) minus the ink's share of it.
+    /// Inks are stored inverted, as Adobe does and Pillow assumes. As in Pillow's Convert.c, a channel is (255 - k) minus the share of it
+    /// that the ink absorbs: (255 - k) · ink / 255.
     static void from_inverted_cmyk(const std::uint8_t* in, std::uint8_t* out, std::size_t width) noexcept {
         for (std::size_t x = 0; x < width; ++x) {
             const unsigned light = in[4 * x + 3];
@@ -13882,7 +13937,7 @@ public:
             if (m_info == nullptr) return;
             png_set_user_limits(m_png, 0x7fffffff, 0x7fffffff); // check_size() has enforced our limits
             png_set_crc_action(m_png, PNG_CRC_WARN_USE, PNG_CRC_WARN_DISCARD);
-            // As in Pillow: a zlib header with too small a window is no error, nor is a wrong checksum.
+            // As in Pillow, neither a zlib header with too small a window nor a wrong checksum is an error.
             png_set_option(m_png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
             png_set_option(m_png, PNG_IGNORE_ADLER32, PNG_OPTION_ON);
             png_set_keep_unknown_chunks(m_png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
@@ -14123,10 +14178,10 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #if PALI_WITH_HEIF
 
-// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. If
-// that splits a 2 x 2 block of subsampled chroma (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel;
-// pali then applies them after the conversion to RGB. libheif can list the transformations since 1.16, but Debian 12 has 1.15, so they are
-// parsed from the boxes.
+// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. That
+// can split 2 x 2 blocks of subsampled chroma, for example if the end of an odd side moves to the front. libheif before 1.19 then shifts
+// the chroma by a pixel, so in that case pali applies the transformations after the conversion to RGB. libheif can list the transformations
+// since 1.16, but Debian 12 has 1.15, so they are parsed from the boxes.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
@@ -14150,7 +14205,7 @@ struct heif_bytes {
         const std::string_view type = left.substr(0, 4);
         number(4);
         if (size == 1) size = number(8);
-        if (size == 0) size = whole.size(); // up to the end
+        if (size == 0) size = whole.size(); // the box extends to the end
         const std::size_t header = whole.size() - left.size();
         if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
         left = whole.substr(static_cast<std::size_t>(size));
@@ -14249,7 +14304,7 @@ PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling 
     }
 }
 
-/// Whether any of the transformations does so, for an image stored with width x height pixels.
+/// Whether any of the transformations splits chroma, for an image stored with width x height pixels.
 PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
                               std::size_t height) {
     for (const heif_transformation& t : all) {
@@ -14269,8 +14324,8 @@ PALI_INLINE image transformed(image image, const heif_transformation& t) {
     return made;
 }
 
-/// Applies all transformations. Returns an empty image if a crop is outside. Calls `interpolate` before the first transformation that
-/// splits chroma: there libheif 1.19 and later, and therefore pillow_heif, interpolate chroma; elsewhere they repeat it.
+/// Applies all transformations. Returns an empty image if a crop is outside the image. Calls `interpolate` before the first transformation
+/// that splits chroma. In that case libheif since 1.19, and therefore pillow_heif, interpolates chroma; otherwise it repeats chroma.
 template <class Interpolate>
 image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
     bool is_subsampled = true;
@@ -14342,7 +14397,8 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container; with BT.601 if there are none or if libavif does not support them.
+/// Interpolates chroma with the matrix coefficients of the container, or with those of BT.601 if the container has none or if libavif does
+/// not support them.
 PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
     heif_color_profile_nclx* found = nullptr;
     const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
@@ -14396,12 +14452,12 @@ PALI_INLINE image decode_heif(const source& from, bool is_avif) {
     options->ignore_transformations = by_pali;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
-    // nothing, and its pixels are the same. Where it is not installed, and for HEVC, libheif takes another; AV1 may also be in a file with
-    // the brand of HEIC.
+    // libheif prefers dav1d, which writes to standard error about damaged files, and gives no access to dav1d's logger. libaom writes
+    // nothing and returns the same pixels. If libaom is not installed, and for HEVC, libheif uses another decoder. The option is set for
+    // every file, because a file with the brand of HEIC may also contain AV1.
     options->decoder_id = "aom";
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support no other algorithm
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif
@@ -14592,7 +14648,7 @@ private:
             std::memcpy(&value, row + 4 * at, 4);
             return value > 255.0f ? clip(256) : value > 0.0f ? static_cast<std::uint8_t>(value) : std::uint8_t{0};
         }
-        std::int32_t value = 0; // unsigned samples too: as in Pillow
+        std::int32_t value = 0; // used for unsigned samples as well, as in Pillow
         std::memcpy(&value, row + 4 * at, 4);
         return clip(value);
     }
@@ -14670,7 +14726,7 @@ private:
         return made;
     }
 
-    /// Pillow's Convert.c: (255 - k) minus the ink's share of it.
+    /// As in Pillow's Convert.c, a channel is (255 - k) minus (255 - k) · ink / 255.
     static void from_cmyk(const std::uint8_t* in, std::uint8_t* out) noexcept {
         const unsigned light = 255u - in[3];
         for (std::size_t c = 0; c < 3; ++c) {
@@ -14679,7 +14735,7 @@ private:
         }
     }
 
-    /// Reads YCbCr that no JPEG decoder converts, with libtiff's own conversion.
+    /// Reads YCbCr that libjpeg does not convert to RGB, with libtiff's own conversion.
     image read_rgba() {
         std::array<char, 1024> why{};
         TIFFRGBAImage image{};
@@ -14724,9 +14780,9 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 
 #endif
 #if PALI_WITH_STB && !(PALI_WITH_JPEG && PALI_WITH_PNG)
-// JPEG and PNG decoder by stb, if libjpeg or libpng is absent. stb_checks.ipp checks what stb does not.
+// JPEG and PNG decoder, through stb, if libjpeg or libpng is absent. stb_checks.ipp checks what stb does not check.
 
-// The headers that stb includes, so that none is included inside the namespace below.
+// The headers that stb includes. They are included here, because stb itself is included inside a namespace.
 #include <climits>
 #include <cstdarg>
 #include <limits.h>
@@ -14739,7 +14795,7 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 
 #if PALI_WITH_STB
 
-// stb is compiled into a namespace of ours: it cannot clash with another copy in the program.
+// stb is compiled into a namespace of pali, so that it cannot clash with another copy in the program.
 #  pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
 #  pragma push_macro("STB_IMAGE_IMPLEMENTATION")
 #  pragma push_macro("STB_IMAGE_STATIC")
@@ -14760,7 +14816,7 @@ PALI_INLINE image decode_tiff(const source& from) { return tiff_reader(from).dec
 #  define STBI_NO_PNM
 #  define STBI_NO_FAILURE_STRINGS
 #  define STBI_ASSERT(condition) ((void)0)
-// Zero-initialized: for damaged JPEGs (missing data or tables) stb shows or uses memory that it never wrote.
+// Memory is zero-initialized, because for damaged JPEGs (missing data or tables) stb uses or returns memory that it never wrote.
 #  define STBI_MALLOC(size) std::calloc(1, size)
 #  define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #  define STBI_FREE(memory) std::free(memory)
@@ -14859,7 +14915,7 @@ PALI_INLINE void check_huffman_tables(const source& from, std::size_t at, std::s
     if (at != end) damaged(from, "JPEG", "a Huffman table is incomplete");
 }
 
-/// Walks all markers and requires the end marker: stb fills missing data with gray.
+/// Walks all markers and requires the end marker, because stb fills missing data with gray.
 PALI_INLINE void check_jpeg_for_stb(const source& from) {
     const unsigned char* data = from.data();
     for (std::size_t at = 2; at + 1 < from.size();) {
@@ -14884,7 +14940,7 @@ PALI_INLINE void check_jpeg_for_stb(const source& from) {
 }
 
 /// Prepares a PNG for stb and checks its size, because stb reports its own limits as damage. Pads the palette to 256 colors with black,
-/// because stb shows uninitialized memory for indices outside the palette. stb ignores the CRC of the chunk.
+/// because stb shows uninitialized memory for indices outside the palette. The CRC of the chunk is not updated, because stb ignores it.
 PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
     cursor in(from, "PNG", 8);
     const auto number = [&in] {
@@ -14904,7 +14960,7 @@ PALI_INLINE std::vector<std::byte> prepare_png_for_stb(const source& from) {
             made.insert(made.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), most - length, std::byte{0});
             made[at + 2] = std::byte{most >> 8};
             made[at + 3] = std::byte{most & 0xff};
-            break; // stb uses the last of several palettes and refuses those of another size
+            break; // padding one palette is enough: stb uses the last palette and refuses palettes of another size
         }
         if (length > in.left() - 4) break;
         in.take(length + 4);
@@ -14997,7 +15053,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
-    // Checks the format on the first bytes before reading the rest: the path may name a checkpoint by mistake.
+    // Checks the format in the first bytes before it reads the rest, because the path may name a checkpoint by mistake.
     constexpr std::size_t head = 64, chunk = std::size_t{1} << 20;
     std::vector<std::byte> bytes(head);
     const auto read = [&](std::size_t at) {
@@ -15015,7 +15071,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
     if (!failure && size > most)
         throw error(errc::image_too_large, {name, ": the file has ", size, " bytes, too many for an image of at most ", options.max_pixels,
                                             " pixels: raise max_pixels if you trust the file"});
-    if (!failure && size > bytes.size()) { // in one read if the file size is known
+    if (!failure && size > bytes.size()) { // the size is known: one read for the rest
         const std::size_t at = bytes.size();
         bytes.resize(static_cast<std::size_t>(size));
         read(at);
@@ -15036,12 +15092,11 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, `repeated` is called and the later value is
-/// kept.
+/// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, calls `repeated` and keeps the later value.
 class strict_json_reader {
 public:
     using json = nlohmann::json;
-    /// Receives the keys that lead to the value that is replaced, outermost first, and that value.
+    /// Receives a value that is replaced, and the keys that lead to it, outermost first.
     using repetition = std::function<void(const std::vector<std::string_view>& path, const json& earlier)>;
 
     strict_json_reader(json& to, const std::function<void(error_text&&)>& fail, const repetition& repeated)
@@ -15082,7 +15137,7 @@ private:
 
     struct level {
         json* value;               // an object or an array
-        json* at = nullptr;        // slot for the value of an object's last key
+        json* at = nullptr;        // where the value of the object's last key goes
         std::string_view key = {}; // that key
     };
 
@@ -15112,9 +15167,9 @@ private:
     std::vector<level> m_open; // pointers to open levels stay valid: an array grows only while none of its elements is open
 };
 
-/// Parses a text of bounded depth in time linear in its length. `fail` receives the error and must throw. `repeated` receives each value
-/// that a later one with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed here: each
-/// combination of input and handler types instantiates nlohmann's parser again, at two seconds each.
+/// Parses a text of bounded depth in linear time. `fail` receives the error and must throw. `repeated` receives each value that a later
+/// value with the same key replaces, and may throw. All JSON of a checkpoint except tokenizer.json is parsed by this function, because each
+/// combination of input and handler types instantiates nlohmann's parser again, which takes two seconds of compile time.
 [[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::function<void(error_text&&)>& fail,
                                                const strict_json_reader::repetition& repeated) {
     nlohmann::json document;
@@ -15123,7 +15178,7 @@ private:
     return document;
 }
 
-/// The same, for a text in which no key may occur twice.
+/// Same, for a text in which no key may occur twice.
 [[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text, const std::function<void(error_text&&)>& fail) {
     return parse_json(text, fail, [&](const std::vector<std::string_view>& path, const nlohmann::json&) {
         std::string where;
@@ -15140,7 +15195,7 @@ private:
 
 /// Reads and parses a file that holds an object. Throws errc::cannot_open, or `code` with the file, the key and what is wrong.
 [[nodiscard]] inline nlohmann::json read_strict_json(const std::filesystem::path& path, errc code) {
-    constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has 100 KB; tokenizer.json has a reader of its own
+    constexpr std::size_t largest = std::size_t{64} << 20; // a shard index has about 100 KB; tokenizer.json has its own reader
     const auto fail = [&](error_text&& what) { throw error(code, {path.string(), ": ", std::move(what).str()}); };
     std::ifstream in = open_file(path);
     std::string text;
@@ -15167,7 +15222,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
 struct config_problems {
     std::filesystem::path folder;   ///< folder of the files
     std::vector<std::string> found; ///< each begins with its file name
-    bool malformed = false;         ///< false: only unsupported values
+    bool malformed = false;         ///< whether a problem is a malformed value and not only an unsupported one
 
     /// Adds a problem once, even if its section is read twice.
     void add(error_text&& problem) {
@@ -15222,7 +15277,8 @@ public:
     /// Whether the value is present but not an object, which section() has already reported.
     [[nodiscard]] bool is_broken(const char* key) const { return find_value(key) != nullptr && !find_value(key)->is_object(); }
 
-    /// An integer in [lowest, highest], `otherwise` if absent; 0 if invalid, which callers exclude from further checks.
+    /// An integer in [lowest, highest]; `otherwise` if the key is absent. Returns 0 for an invalid value; callers exclude 0 from further
+    /// checks.
     [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise, std::size_t lowest, std::size_t highest) const {
         const json* const value = find(key);
         if (value == nullptr) return otherwise;
@@ -15284,7 +15340,7 @@ public:
         m_problems.malformed = true;
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str(), " is needed"});
     }
-    /// Reports a valid value that no supported model has.
+    /// Reports a value that is valid but that no supported model has.
     void unsupported(const char* key, error_text&& needed) const {
         m_problems.add({m_prefix, key, " is ", describe(key), "; ", std::move(needed).str()});
     }
@@ -15349,7 +15405,7 @@ struct read_fields {
     const config_section& section;
     bool gemma2 = false;
 
-    void operator()(const config_fields::generation&, bool&) const {} // read before: the defaults depend on it
+    void operator()(const config_fields::generation&, bool&) const {} // already read, because the defaults depend on it
     void operator()(const config_fields::side& field, std::size_t& value) const {
         // transformers accepts a list of sides for SigLIP, but not for PaliGemma.
         if (const auto* given = section.find(field.key); given != nullptr && given->is_array())
@@ -15387,7 +15443,7 @@ inline constexpr dynamic_vision paligemma_vision_defaults{
     if (const std::size_t channels = vision.size("num_channels", 3, 1, config_fields::most_width); channels != 3 && channels != 0)
         vision.unsupported("num_channels", "only 3 is supported");
     if (vision.text("hidden_act", tanh_gelu) != tanh_gelu) vision.unsupported("hidden_act", {"only \"", tanh_gelu, "\" is supported"});
-    // Pixels beyond the last whole patch are ignored (SiglipVisionEmbeddings rounds down), but at least one patch must fit.
+    // Pixels beyond the last whole patch are ignored, because SiglipVisionEmbeddings rounds down. At least one patch must fit.
     if (out.patch_size > out.image_size && out.image_size != 0)
         vision.malformed("patch_size", {"at most image_size (", out.image_size, ")"});
     if (out.heads != 0 && out.hidden % out.heads != 0)
@@ -15433,7 +15489,7 @@ PALI_INLINE void read_windows(const config_section& text, dynamic& out) {
             .head_dim = 256,
             .query_pre_attn_scalar = 256,
             .attention_softcap = gemma2 ? 50.0f : 0.0f,
-            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies it with either decoder; Gemma's own default is none
+            .final_softcap = gemma2 ? 30.0f : 0.0f, // PaliGemma applies the softcap with either decoder; Gemma has none by default
             .rope_theta = 10000,
             .norm_eps = 1e-6f,
             .post_norms = gemma2,
@@ -15478,7 +15534,7 @@ PALI_INLINE void read_ids(const config_section& generation, const config_section
     const auto find = [&](const char* key) -> const config_section* {
         for (const config_section* place : {&generation, &top})
             if (place->find_value(key) != nullptr) return place;
-        return text.find(key) != nullptr ? &text : nullptr; // null is a deliberate "none" here
+        return text.find(key) != nullptr ? &text : nullptr; // in text_config, null means that there is no such token
     };
     if (const config_section* place = find("bos_token_id")) {
         out.bos = place->id(*place->find("bos_token_id"), "bos_token_id", true);
@@ -15508,8 +15564,8 @@ PALI_INLINE void read_image(const config_section& file, preprocessing& out, std:
     out.do_resize = step("do_resize", true);
     out.do_rescale = step("do_rescale", true);
     out.do_normalize = step("do_normalize", true);
-    // Cropping or padding to the current size changes nothing. Without pad_size, images are padded to the largest, and all have the same
-    // size.
+    // Cropping or padding to the current size changes nothing. Without pad_size, images are padded to the largest of them, which changes
+    // nothing either, because all have the same size after resizing.
     const auto leaves_sides = [&](const char* key) {
         const auto* sides = file.find_value(key);
         return sides != nullptr && *sides == nlohmann::json{{"height", side}, {"width", side}};
@@ -15681,11 +15737,11 @@ struct added_token {
     return tokens;
 }
 
-/// Finds added tokens in a text, leftmost-longest. A trie whose edges are in one hash table.
+/// Finds added tokens in a text: the leftmost, and of those the longest. It is a trie whose edges are stored in one hash table.
 class added_token_finder {
 public:
-    /// Adds a token. `text` is the pattern: the token's text, possibly normalized. Of two equal patterns the last one wins (in transformers
-    /// the choice is random).
+    /// Adds a token. `text` is the pattern: the token's text, possibly normalized. Of equal patterns, the last one wins; in transformers,
+    /// the choice is random.
     void add(std::string_view text, const added_token& one) {
         std::uint32_t node = 0;
         for (const char c : text) {
@@ -15701,7 +15757,7 @@ public:
     /// Calls `on_text(part)` and `on_token(id)` for the parts of the text, in order. The text must be valid UTF-8.
     template <class On_text, class On_token>
     void split(std::string_view text, On_text&& on_text, On_token&& on_token) const {
-        std::size_t begin = 0; // start of the text not reported yet
+        std::size_t begin = 0; // start of the text that has not been reported
         for (std::size_t at = 0; at < text.size();) {
             const auto [length, one] = longest_at(text.substr(at));
             if (length == 0) {
@@ -15714,8 +15770,8 @@ public:
             if (one->lstrip) first = std::max(begin, first - white_space_at_end(text.substr(0, first)));
             if (one->rstrip) last += white_space_at_begin(text.substr(last));
             if (begin < first) on_text(text.substr(begin, first - begin));
-            if (first < last) on_token(one->id); // false if an earlier token has absorbed this white-space token
-            begin = last;                        // still finds a token that starts within the absorbed white space, as in transformers
+            if (first < last) on_token(one->id); // not called for a white-space token that an earlier token has absorbed
+            begin = last;                        // `at` stays: tokens in the absorbed white space are found, as in transformers
         }
         if (begin < text.size()) on_text(text.substr(begin));
     }
@@ -15762,7 +15818,7 @@ enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, us
 /// One entry of the vocabulary.
 struct model_piece {
     std::string_view text;
-    float score = 0; // of sentencepiece; 0 for a tokenizer.json, which has none
+    float score = 0; // sentencepiece's score; 0 for a tokenizer.json, which has no scores
     piece_type type = piece_type::normal;
 };
 
@@ -15771,7 +15827,7 @@ struct model_piece {
 struct vocabulary {
     std::vector<model_piece> pieces;
     std::string_view unk_surface = " \xE2\x81\x87 ", bos = "<s>", eos = "</s>", pad = "<pad>";
-    /// Hash table slot. Open addressing, load factor at most 1/2. The slot holds the first bytes of the text, so most lookups touch no
+    /// Hash table slot. Open addressing, load factor at most 1/2. A slot also stores the first bytes of the text, so most lookups access no
     /// other memory.
     struct place {
         std::uint32_t number = 0;    // id + 1; 0: free
@@ -15805,7 +15861,7 @@ struct vocabulary {
 
 private:
     struct slot {
-        const place* found; // slot of the text, or a free one
+        const place* found; // the slot of the text, or a free slot
         place wanted;
     };
     [[nodiscard]] slot slot_of(std::string_view text) const noexcept {
@@ -15834,7 +15890,7 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     const auto fail = [&](std::size_t i, error_text&& what) {
         throw error(errc::malformed_tokenizer, {file, ": piece ", i, " ", std::move(what).str()});
     };
-    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // 2: rename() may insert one more
+    words.places.assign(std::bit_ceil(words.pieces.size() * 2 + 2), {}); // + 2, because rename() may insert one more piece
     for (std::size_t i = 0; i < words.pieces.size(); ++i) {
         const std::string_view text = words.pieces[i].text;
         if (text.empty()) fail(i, "is empty");
@@ -15847,7 +15903,7 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Byte-pair encoding (BPE) as in transformers: the pair of the lowest rank is merged first. Implementation header.
+// Byte-pair encoding (BPE) as in transformers: the pair with the lowest rank is merged first. Implementation header.
 
 #include <queue>
 
@@ -15863,7 +15919,7 @@ struct piece_merge {
 class merge_table {
 public:
     merge_table() = default;
-    /// The rank is the position in the list. Of two equal pairs the last one wins, as in transformers.
+    /// The rank is the position in the list. Of equal pairs, the last one wins, as in transformers.
     explicit merge_table(const std::vector<piece_merge>& merges) : m_entries(std::bit_ceil(merges.size() + merges.size() / 2 + 1)) {
         for (std::size_t rank = 0; rank < merges.size(); ++rank) {
             entry& e = m_entries[place_of(merges[rank].left, merges[rank].right)];
@@ -15892,9 +15948,9 @@ private:
 
 /// Merges the characters of a text into pieces. O(n log n): a heap of candidate pairs over a linked list of symbols.
 ///
-/// Without a merge table, a pair can be merged if its concatenation is a piece. The rank is the id of that piece, then the length of the
-/// left part: the same list that transformers derives from a tokenizer.model. Control pieces are never formed. Keeps references to its
-/// arguments.
+/// Without a merge table, a pair can be merged if its concatenation is a piece. Pairs are ranked by the id of that piece, then by the
+/// length of the left part. transformers derives the same ranks from a tokenizer.model. Control pieces are never formed. Keeps references
+/// to its arguments.
 class piece_merger {
 public:
     piece_merger(const vocabulary& words, const merge_table* merges, token unknown)
@@ -15921,9 +15977,9 @@ public:
             const candidate best = heap.top();
             heap.pop();
             symbol& left = symbols[best.at];
-            if (left.id == none || left.next == none) continue; // stale: already merged, or the last symbol
+            if (left.id == none || left.next == none) continue; // stale: the symbol has been merged, or is now the last one
             symbol& right = symbols[left.next];
-            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // stale: another pair is here now
+            if (const auto now = find(left.id, right.id, joined); !now || now->id != best.id) continue; // stale: the pair has changed
             left.id = best.id;
             left.next = right.next;
             right.id = none;
@@ -15951,8 +16007,8 @@ private:
         std::uint32_t id = 0;
     };
 
-    /// One symbol per character. A character without a piece becomes byte pieces; a run of characters without those becomes one unknown
-    /// piece.
+    /// One symbol per character. A character without a piece becomes byte pieces. Where there are no byte pieces, a run of such characters
+    /// becomes one unknown piece.
     [[nodiscard]] std::vector<symbol> characters_of(std::string_view text) const {
         std::vector<symbol> symbols;
         symbols.reserve(text.size());
@@ -15961,7 +16017,7 @@ private:
             if (at > 0) symbols.back().next = at;
             symbols.push_back({id, at > 0 ? at - 1 : none, none});
         };
-        bool unknown = false; // a pending run of unknown characters; as in transformers, written after byte pieces within the run
+        bool unknown = false; // a pending run of unknown characters; as in transformers, its piece follows byte pieces within the run
         for (std::size_t at = 0; at < text.size();) {
             const std::string_view character = text.substr(at, std::max<std::size_t>(first_character(text.substr(at)).length, 1));
             at += character.size();
@@ -16006,8 +16062,8 @@ private:
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Parser for tokenizer.model (protobuf). Validates the file before sentencepiece sees it, because sentencepiece trusts it and logs to
-// standard error. Implementation header.
+// Parser for tokenizer.model (protobuf). Validates the file before sentencepiece reads it, because sentencepiece trusts its input and logs
+// to standard error. Implementation header.
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
@@ -16100,7 +16156,7 @@ private:
     std::uint64_t m_wire = 0;
 };
 
-/// Checks what sentencepiece trusts: check_pieces(), and byte pieces must be complete or absent.
+/// Checks what sentencepiece relies on: calls check_pieces(), and requires that byte pieces are complete or absent.
 PALI_INLINE void check_model_pieces(sentencepiece_model& model, const std::string& file) {
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_tokenizer, {file, ": ", std::move(what).str()}); };
     if (model.pieces.empty()) fail("has no pieces; is it a sentencepiece model?");
@@ -16150,7 +16206,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
             if (piece.text.empty())
                 throw error(errc::malformed_tokenizer,
                             {file, ": piece ", model.pieces.size(),
-                             " is empty"}); // checked here because an empty piece takes only two bytes of the file
+                             " is empty"}); // checked immediately, because an empty piece takes only two bytes of the file
             model.pieces.push_back(piece);
         } else if (top.number == 2) {
             for (protobuf_reader field(top.as_bytes(), file); field.next();) {
@@ -16180,7 +16236,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return model;
 }
 
-/// Serializes the model with the validated fields only. Drops self-test data, which sentencepiece would log.
+/// Serializes the model with the validated fields only. Drops the self-test data, which sentencepiece would log.
 [[nodiscard]] PALI_INLINE std::string write_sentencepiece_model(const sentencepiece_model& model) {
     const auto varint = [](std::string& out, std::uint64_t value) {
         for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
@@ -16217,7 +16273,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 }}} // namespace pali::PALI_ABI::detail
 
-// Encodes with sentencepiece where its ids are known to equal those of transformers. Implementation header.
+// Encodes with sentencepiece if its ids are known to equal those of transformers. Implementation header.
 
 #include <sentencepiece_processor.h>
 
@@ -16237,7 +16293,7 @@ public:
                     m_refusal = status.ToString();
             } catch (const std::bad_alloc&) {
                 m_out_of_memory = true;
-            } catch (const std::exception& e) { // from its trie, for example
+            } catch (const std::exception& e) { // sentencepiece's trie throws, for example
                 m_refusal = e.what();
             }
         });
@@ -16249,9 +16305,10 @@ public:
     sentencepiece_encoder(const sentencepiece_encoder&) = delete;
     sentencepiece_encoder& operator=(const sentencepiece_encoder&) = delete;
 
-    /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers (sentencepiece
-    /// prefers the longest piece of several spaces and never forms a byte piece), and for long texts, on which piece_merger is twice as
-    /// fast. Waits for the thread. Throws errc::malformed_tokenizer, errc::invalid_prompt, std::bad_alloc.
+    /// Appends the ids of a text with U+2581 for spaces. Returns false if the ids may differ from those of transformers, because
+    /// sentencepiece prefers the longest piece of several spaces and never forms a byte piece. Also returns false for long texts, for which
+    /// piece_merger is twice as fast. Waits for the background thread. Throws errc::malformed_tokenizer, errc::invalid_prompt,
+    /// std::bad_alloc.
     bool encode(std::string_view text, std::vector<token>& out) const {
         std::call_once(m_waited, [this] { m_loading.join(); });
         if (m_out_of_memory) throw std::bad_alloc();
@@ -16268,9 +16325,11 @@ public:
     }
 
 private:
-    /// transformers ranks a merge by the id of its result, sentencepiece by its score: the same order if scores strictly fall as ids rise.
-    /// The order among merges with the same result does not matter: a piece is always formed from the same two parts, because no earlier
-    /// merge crosses its ends. Only sentencepiece splits unused pieces and keeps user-defined pieces whole if they contain spaces.
+    /// Whether sentencepiece gives the ids of transformers for this model. transformers ranks a merge by the id of its result,
+    /// sentencepiece by the score of its result. The order is the same if scores strictly decrease with increasing ids. The order among
+    /// merges with the same result does not matter: a piece is always formed from the same two parts, because no earlier merge crosses its
+    /// ends. There are two more differences: only sentencepiece splits unused pieces, and only sentencepiece keeps user-defined pieces
+    /// whole if they contain spaces.
     [[nodiscard]] static bool gives_ids_of_transformers(const sentencepiece_model& model) {
         constexpr std::string_view space = "\xE2\x96\x81";
         const model_piece* before = nullptr;
@@ -16294,7 +16353,7 @@ private:
     mutable std::once_flag m_waited;
     std::string m_refusal;
     bool m_out_of_memory = false;
-    mutable std::thread m_loading; // not std::jthread, which libc++ 19 has as an experiment only
+    mutable std::thread m_loading; // not std::jthread, which is only experimental in libc++ 19
 };
 
 }}} // namespace pali::PALI_ABI::detail
@@ -16317,8 +16376,8 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return bytes;
 }
 
-/// Texts of BOS, EOS and padding next to a tokenizer.json, found as in transformers: tokenizer_config.json, special_tokens_map.json,
-/// defaults.
+/// Texts of BOS, EOS and padding for a folder with a tokenizer.json. As in transformers, they come from tokenizer_config.json, then
+/// special_tokens_map.json, then the defaults.
 [[nodiscard]] PALI_INLINE std::array<std::string, 3> read_special_names(const std::filesystem::path& folder) {
     std::array<std::string, 3> names = {"<bos>", "<eos>", "<pad>"};
     constexpr const char* keys[] = {"bos_token", "eos_token", "pad_token"};
@@ -16391,7 +16450,8 @@ private:
 
 namespace pali { inline namespace PALI_ABI { namespace detail {
 
-/// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, which a move keeps.
+/// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, whose address does not change when the
+/// object is moved.
 struct tokenizer_json {
     std::vector<char> texts;
     vocabulary words;
@@ -16405,7 +16465,7 @@ class tokenizer_json_handler {
 public:
     using json = nlohmann::json;
 
-    /// `added_only`: stops once `added_tokens` is complete and `model` begins; reads nothing of `model`.
+    /// `added_only`: stops when `added_tokens` is complete and `model` begins, and reads nothing of `model`.
     tokenizer_json_handler(const std::string& file, tokenizer_json& out, bool added_only)
         : m_file(file), m_out(out), m_added_only(added_only) {}
 
@@ -16507,7 +16567,7 @@ private:
     }
 
     void set(std::string where, const json& v) {
-        constexpr std::size_t most = 256; // a saved file has 17
+        constexpr std::size_t most = 256; // a file saved by transformers has 17
         if (m_settings.size() == most) refuse({"has more than ", most, " settings outside vocab, merges and added_tokens"});
         if (const auto [at, fresh] = m_settings.emplace(std::move(where), v); !fresh)
             fail({"has ", in_quotes(at->first), " twice; keys must be unique"});
@@ -16528,7 +16588,7 @@ private:
             if (m_key == "added_tokens") return need(false), m_added = true, m_again ? kind::ignored : kind::added;
             if (m_key == "model") return need(true), m_added_only ? kind::ignored : kind::model;
             if (m_key == "normalizer" || m_key == "pre_tokenizer") return set(path(), "{}"), kind::settings;
-            return set(path(), "{}"), kind::ignored; // decoder, post_processor, truncation, padding: encode() has its own
+            return set(path(), "{}"), kind::ignored; // decoder, post_processor, truncation, padding: not used by pali
         case kind::model:
             if (m_key == "vocab") return need(true), m_again ? kind::ignored : kind::vocabulary;
             if (m_key == "merges") {
@@ -16614,7 +16674,7 @@ private:
         };
         const std::uint32_t left = find(m_pair[0]), right = find(m_pair[1]);
         m_joined.assign(m_pair[0]).append(m_pair[1]);
-        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // often the same piece from another pair
+        const std::uint32_t before = m_out.merges.empty() ? 0 : m_out.merges.back().result; // successive merges often form the same piece
         m_out.merges.push_back({left, right, m_out.words.pieces[before].text == m_joined ? before : find(m_joined)});
     }
 
@@ -16697,7 +16757,7 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
         expect("pre_tokenizer.pattern.String", " ");
         expect("pre_tokenizer.invert", false, true);
     }
-    // Any other setting might have an effect.
+    // All other settings are refused, because they might have an effect.
     constexpr std::string_view known[] = {"version",
                                           "truncation",
                                           "padding",
@@ -16768,12 +16828,12 @@ struct tokenizer::parts {
     std::string bytes;                 // contents of tokenizer.model
     std::vector<char> texts;           // pieces of tokenizer.json
     std::array<std::string, 3> names;  // texts of BOS, EOS and padding, if other files name them
-    detail::sentencepiece_model model; // views of the above; for a tokenizer.json the pieces only
+    detail::sentencepiece_model model; // views of the above; for a tokenizer.json, only the pieces
     std::optional<detail::merge_table> merges;
     std::map<std::string, detail::added_token, std::less<>> added; // by text
     std::string added_file;                                        // the last file that added tokens
     std::map<token, const detail::added_token*> outside;           // the part of `added` whose ids are not in the model
-    detail::added_token_finder raw, normalized;                    // finders of `added`: before and after spaces become U+2581
+    detail::added_token_finder raw, normalized;                    // finders of `added`, applied before and after spaces become U+2581
     std::optional<detail::piece_merger> merger;
     std::optional<detail::sentencepiece_encoder> sentencepiece;
     token bos = 0, eos = 0, newline = 0;
@@ -16806,13 +16866,13 @@ struct tokenizer::parts {
 
 namespace detail {
 
-/// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns of + at -O3: GCC bug 105651.
+/// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns about operator+ at -O3 (GCC bug 105651).
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
     const std::string number = std::to_string(i);
     return std::string("<").append(name).append(static_cast<std::size_t>(digits) - number.size(), '0').append(number).append(">");
 }
 
-/// The index of an id in a table; in every known vocabulary the table is one consecutive run of ids.
+/// The index of an id in a table, or std::nullopt. In every known vocabulary, the table is one consecutive range of ids.
 [[nodiscard]] PALI_INLINE std::optional<std::size_t> place_of(token id, std::span<const token> table) noexcept {
     if (id < 0) return std::nullopt;
     const auto guess = static_cast<std::size_t>(static_cast<std::int64_t>(id) - table[0]);
@@ -16837,7 +16897,7 @@ PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path)
                          "; a checkpoint needs its model's vocabulary: sentencepiece's tokenizer.model or transformers' tokenizer.json");
     bytes = detail::read_whole_file(path);
     model = detail::read_sentencepiece_model(bytes, file);
-    for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers makes these added tokens
+    for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers treats control and user-defined pieces as added tokens
         const detail::model_piece& piece = model.pieces[i];
         if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
             added.emplace(piece.text, detail::added_token{.text = std::string(piece.text),
@@ -16886,7 +16946,7 @@ PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<deta
     added_file = from;
 }
 
-/// Determines the reserved tokens, which no text can encode to.
+/// Determines the reserved tokens, to which no text is encoded.
 PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
     image = find_any("<image>");
     if (!image && image_id) {
@@ -16896,7 +16956,7 @@ PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
             model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
         } else {
             if (const auto other = outside.find(*image_id);
-                other != outside.end()) { // config.json takes precedence, as over a piece of the model
+                other != outside.end()) { // config.json takes precedence over an added token, as it does over a piece of the model
                 added.erase(added.find(other->second->text));
                 outside.erase(other);
             }
@@ -16922,7 +16982,7 @@ PALI_INLINE void tokenizer::parts::find_ids() {
         return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
                       at(*id).type == detail::piece_type::byte);
     };
-    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // characters without a piece are encoded as bytes
+    const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // a newline without a piece is encoded as a byte piece
     if (!is_said(line) && !is_said(byte))
         throw error(errc::missing_token,
                     {file, ": has no piece for a newline, which ends every prompt; does the tokenizer belong to a PaliGemma checkpoint?"});
@@ -16947,7 +17007,7 @@ PALI_INLINE void tokenizer::parts::build_finders() {
         if (is_reserved(one)) continue;
         if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
         else raw.add(text, one);
-        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, whatever their flags are
+        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, so never hidden
         if (in_model(one.id))
             model.pieces[static_cast<std::size_t>(one.id)].type =
                 one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
@@ -17133,7 +17193,7 @@ namespace pali { inline namespace PALI_ABI {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
-    DWORD_PTR allowed = 0, of_system = 0; // of one processor group: at most 64
+    DWORD_PTR allowed = 0, of_system = 0; // masks of one processor group, which has at most 64 processors
     if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) || allowed == 0) return false;
     std::size_t count = 0;
     for (DWORD_PTR rest = allowed; rest != 0; rest &= rest - 1) ++count;
@@ -17166,7 +17226,7 @@ PALI_INLINE long process_id() noexcept {
 PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     cache_sizes sizes;
 #if defined(_WIN32)
-    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // of one processor group: at most 64, with a few entries each
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION known[512]; // one processor group: at most 64 processors with a few entries each
     DWORD bytes = sizeof known;
     if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
     for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
@@ -17303,7 +17363,8 @@ PALI_INLINE features features_of(const processor& which) noexcept {
     found.avx_vnni = found.avx2 && said.bit(said.more.a, 4);
     found.avx512_vnni = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 31) && said.bit(said.extended.c, 11);
     const bool avx512 = said.saves_zmm() && found.avx2 && said.all(said.extended.b, 16, 30);
-    // On Zen 4 it has twice the rate of float32 FMA. On Intel (Sapphire Rapids) it has half that rate, so it is not used there.
+    // On Zen 4, bfloat16 products have twice the rate of float32 FMA. On Intel (Sapphire Rapids) they have half that rate, so they are not
+    // used there.
     found.avx512_bf16 = avx512 && said.bit(said.more.a, 5) && cpuid_detail::made_by_amd(which);
     found.amx_bf16 = said.saves_tiles() && avx512 && said.all(said.extended.d, 22, 24) && which.may_use_tiles();
     return found;
@@ -17410,7 +17471,7 @@ PALI_INLINE std::string config_json(const checkpoint_config& of) {
              {"eos_token_id", of.eos},
              {"pad_token_id", of.pad},
              {"tie_word_embeddings", of.tied}};
-    if (of.eos.empty()) { // null is "none" in text_config, and "not given" at the top
+    if (of.eos.empty()) { // null means "no such token" in text_config, but "not given" at the top level
         top.erase("eos_token_id");
         text["eos_token_id"] = nullptr;
     }
@@ -17429,7 +17490,8 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace detail {
 
-/// Visitor of config_fields that notes where the second and the third argument differ. `section`: "text_config.".
+/// Visitor of config_fields that records a difference between its second and third argument. `section` is the prefix of the field's name:
+/// "text_config.".
 struct note_differences {
     std::vector<config_difference>& out;
     std::string section;
@@ -17451,12 +17513,12 @@ struct note_differences {
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
     config_fields::visit_decoder(detail::note_differences{out, "text_config."}, a, b);
-    if (a.layers == b.layers) // layers of models with different depths do not correspond
+    if (a.layers == b.layers) // with different depths, layers cannot be compared one by one
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
             if (first == second) continue;
             out.push_back({"text_config.sliding_window of layer " + std::to_string(layer), std::to_string(first), std::to_string(second)});
-            break; // one differing layer is enough
+            break; // one layer is enough to report the difference
         }
     config_fields::visit_vision(detail::note_differences{out, "vision_config."}, a.vision, b.vision);
     return out;
@@ -17953,9 +18015,10 @@ inline constexpr char font_base64[] =
 
 }}} // namespace pali::image_detail
 
-// Glyph rasterizer by stb_truetype, in a namespace of ours. Its assertions throw, and its allocations are freed together.
+// Glyph rasterizer, through stb_truetype, which is compiled into a namespace of pali. Its assertions throw, and its allocations are freed
+// together.
 
-// The headers that stb includes, so that none is included inside the namespace below.
+// The headers that stb includes. They are included here, because stb itself is included inside a namespace.
 #include <assert.h>
 
 #if PALI_WITH_STB_TRUETYPE
@@ -18162,8 +18225,8 @@ public:
     }
 
 private:
-    // A TrueType glyph that starts inside the file reads at most this far past it: 2^16 points of at most 5 bytes, 2^15 contours of 2
-    // bytes, and 2^16 bytes of instructions.
+    // The number of bytes past the end of the file that stb_truetype may read for a glyph that starts inside the file: 2^16 points of at
+    // most 5 bytes, 2^15 contours of 2 bytes, and 2^16 bytes of instructions.
     static constexpr std::size_t past_the_end = std::size_t{1} << 19;
 
     [[noreturn]] void fail(const char* why) const {
@@ -18217,7 +18280,7 @@ private:
         if (format == 4 && (u16(map + 8) > u16(map + 6) || u16(map + 10) > 16)) fail("its character map is inconsistent");
     }
 
-    /// Bounds the nesting (6) and count (64) of components: a composite glyph must not contain itself.
+    /// Limits the nesting of components to 6 and their number to 64, because a composite glyph could contain itself.
     void check_parts(int glyph, int depth, std::size_t& parts) const {
         const int offset = stb_truetype::stbtt__GetGlyfOffset(&m_font, glyph);
         if (offset < 0) return;
@@ -18321,7 +18384,7 @@ public:
     [[nodiscard]] int ascent() const { return static_cast<int>(std::ceil(m_faces.front().ascent() * m_em)); }
     [[nodiscard]] int descent() const { return static_cast<int>(std::ceil(m_faces.front().descent() * m_em)); }
 
-    /// Sets as much of `text` as fits into `room` pixels.
+    /// Lays out as much of `text` as fits into `room` pixels.
     [[nodiscard]] line set(std::string_view text, float room) const {
         line made;
         while (!text.empty()) {
@@ -18341,7 +18404,7 @@ public:
         return made;
     }
 
-    /// Sets `text` within `room` pixels, ending in an ellipsis if it is too long; empty if not even that fits.
+    /// Lays out `text` within `room` pixels. A text that is too long ends in an ellipsis. The line is empty if not even the ellipsis fits.
     [[nodiscard]] line fit(std::string_view text, float room) const {
         line made = set(text, room);
         if (!made.cut) return made;
@@ -18365,7 +18428,7 @@ public:
     void draw(image& on, const line& what, float x, int base, const area& clip, colour ink) {
         for (const letter& l : what.letters) {
             const float whole = std::floor(x);
-            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are rendered at four subpixel positions: even spacing
+            const int quarter = static_cast<int>((x - whole) * 4); // glyphs are rendered at four subpixel positions, for even spacing
             const glyph_image& glyph = image(l, quarter);
             const int left = static_cast<int>(whole) + glyph.left, top = base + glyph.top;
             const area part = clip & area{left, top, left + glyph.width, top + glyph.height};
@@ -18387,7 +18450,7 @@ private:
         return steers ? 0 : c;
     }
 
-    /// Combining marks: skipped if no font has them, instead of shown as missing.
+    /// Whether `c` is a combining mark. Combining marks that no font has are skipped and not drawn as missing.
     [[nodiscard]] static bool combines(char32_t c) noexcept {
         return (c >= 0x300 && c <= 0x36f) || (c >= 0x483 && c <= 0x489) || (c >= 0x1ab0 && c <= 0x1aff) || (c >= 0x1dc0 && c <= 0x1dff) ||
                (c >= 0x20d0 && c <= 0x20ff) || (c >= 0xfe20 && c <= 0xfe2f) || (c >= 0x1f3fb && c <= 0x1f3ff);
@@ -18430,7 +18493,7 @@ namespace image_detail {
 struct sizes {
     sizes(const image& image, float scale) {
         const float side = static_cast<float>(std::min(image.width, image.height));
-        // Roboto's capitals are 0.711 em high. A whole number of pixels is sharper; below 7 pixels they are hard to read.
+        // Roboto's capitals are 0.711 em high. Capitals are sharper with a whole number of pixels and hard to read below 7 pixels.
         const float capitals = std::max(1.f, std::round(std::max(7.f, side / 45) * scale));
         em = capitals / 0.711f;
         outline = std::max(1, static_cast<int>(std::lround(side / 220 * scale)));
@@ -18442,7 +18505,7 @@ struct sizes {
     int rim = 0;     ///< thickness of the dark rim that separates a line from a background of the same color
 };
 
-inline constexpr int rim_alpha = 80; // of 255, chosen by eye: visible on a light background, not a black frame on a dark one
+inline constexpr int rim_alpha = 80; // of 255; chosen by eye: visible on a light background, but not like a black frame on a dark one
 
 /// A mark with its computed position and color.
 struct placed_mark {
@@ -18493,8 +18556,8 @@ struct placed_mark {
     return placed;
 }
 
-/// Position of a label plate for the area `about`: above, inside or below it. Takes the first candidate that covers no other plate,
-/// otherwise the one that covers least.
+/// Returns the position of a label plate for the area `about`: above, inside or below it. Chooses the first candidate that covers no other
+/// plate, otherwise the one that covers the least of them.
 [[nodiscard]] PALI_INLINE area place_plate(const area& about, int width, int height, const area& image, const std::vector<area>& others) {
     area best{};
     long long least = -1;
@@ -18513,11 +18576,11 @@ struct placed_mark {
         return best;
     for (int y = about.y0 + height; y + height <= about.y1; y += height)
         if (offer(about.x0, y)) return best;
-    for (int step = 1; step <= 2; ++step) // farther away it would seem to belong to another mark
+    for (int step = 1; step <= 2; ++step) // farther away, the label would seem to belong to another mark
         if (offer(about.x0, about.y1 + step * height) || offer(about.x0, about.y0 - (step + 1) * height)) return best;
     if (least < 0)
         offer(about.x0,
-              std::clamp(about.y0 - height, image.y0, image.y1 - height)); // the image is too low for any candidate above or below
+              std::clamp(about.y0 - height, image.y0, image.y1 - height)); // the image is not high enough for a candidate above or below
     return best;
 }
 
@@ -18602,7 +18665,7 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
             frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
-            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines would look pale between pixels
+            const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines between two pixels would look pale
             const float rim = static_cast<float>(size.rim);
             const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);
@@ -18635,11 +18698,12 @@ namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
-// Sixel encoder: bands of six rows, each written once per color in it. Source: DEC STD 070, VT330/VT340 Programmer Reference.
+// Sixel encoder. An image is written in bands of six rows, and each band once per color that occurs in it. Source: DEC STD 070, VT330/VT340
+// Programmer Reference.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Sixel colors are percentages. percent_of() gives the nearest percentage, level_of() the level that a terminal makes of it.
+/// Sixel colors are percentages. percent_of() returns the nearest percentage, and level_of() the level to which a terminal converts it.
 [[nodiscard]] inline int percent_of(int level) noexcept { return (level * 100 + 127) / 255; }
 [[nodiscard]] inline int level_of(int percent) noexcept { return (percent * 255 + 50) / 100; }
 
@@ -18706,7 +18770,7 @@ struct counted_colour {
             all += colours[i].count;
             high = std::max<int>(high, colours[i].channels[from.channel]);
         }
-        int median = 0; // last value of the lower half; the upper half keeps at least one value
+        int median = 0; // last value of the lower half; the upper half has at least one value
         for (std::size_t below = pixels[0]; (below * 2 < all && median + 1 < high) || below == 0;)
             below += pixels[static_cast<std::size_t>(++median)];
         const auto begin = colours.begin() + static_cast<std::ptrdiff_t>(from.first),
@@ -18830,7 +18894,7 @@ namespace pali { inline namespace PALI_ABI {
 
 namespace image_detail {
 
-/// Shrinks `from` to at most width x height pixels, each `stretch` times as high as wide.
+/// Shrinks `from` to at most width x height pixels. Each pixel of the result is `stretch` times as high as wide.
 [[nodiscard]] PALI_INLINE image fitted(const image& from, double width, double height, double stretch) {
     const double across = static_cast<double>(from.width), down = static_cast<double>(from.height) / stretch;
     const double scale = std::min({1.0, width / across, height / down});
@@ -18838,14 +18902,14 @@ namespace image_detail {
     return resize(from, side(across, width), side(down, height), filter::lanczos);
 }
 
-/// Encodes the image as PNG in chunks; `columns` characters wide, height by the aspect ratio.
+/// Encodes the image as PNG in chunks. It is shown `columns` characters wide; the height follows from the aspect ratio.
 [[nodiscard]] PALI_INLINE std::string to_kitty(const image& image, std::size_t columns) {
     constexpr std::size_t most = 4096; // base64 digits per chunk
     const std::string data = base64(encode_png(image));
     std::string made;
     for (std::size_t at = 0; at < data.size(); at += most) {
         made += at == 0 ? "\x1b_Ga=T,f=100,q=2,c=" + std::to_string(columns) + ','
-                        : "\x1b_Gq=2,"; // q: no reply, which would look like typed input
+                        : "\x1b_Gq=2,"; // q=2 suppresses the reply, which would look like typed input
         made += at + most < data.size() ? "m=1;" : "m=0;";
         made.append(data, at, most);
         made += "\x1b\\";
@@ -18927,9 +18991,9 @@ PALI_INLINE std::string to_terminal(const image& image, terminal_graphics graphi
 #  include <jpeglib.h>
 #endif
 #if PALI_WITH_STB && !(PALI_WITH_PNG && PALI_WITH_JPEG)
-// PNG and JPEG encoders by stb, if libpng or libjpeg is absent.
+// PNG and JPEG encoders, through stb, if libpng or libjpeg is absent.
 
-// In a namespace of ours: it cannot clash with another copy of stb in the program.
+// stb is compiled into a namespace of pali, so that it cannot clash with another copy in the program.
 #pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
 #pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
 #pragma push_macro("STB_IMAGE_WRITE_STATIC")
@@ -19103,7 +19167,7 @@ private:
         m_errors.output_message = [](j_common_ptr) {};
         m_info.client_data = this;
         jpeg_create_compress(&m_info);
-        m_info.dest = &m_destination; // not jpeg_mem_dest: after a failure, it leaves no way to free its buffer
+        m_info.dest = &m_destination; // not jpeg_mem_dest, whose buffer cannot be freed after a failure
         m_destination.init_destination = [](j_compress_ptr info) { of(info).grow(0); };
         m_destination.empty_output_buffer = [](j_compress_ptr info) -> boolean { return of(info).grow(of(info).m_bytes.size()), TRUE; };
         m_destination.term_destination = [](j_compress_ptr info) {
@@ -19203,7 +19267,7 @@ PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& imag
 
 namespace pali { inline namespace PALI_ABI { namespace object_detail {
 
-/// Rounds to 1 / steps; 0 for values that are not finite, which JSON cannot represent.
+/// Rounds to a multiple of 1 / steps; 0 for values that are not finite, which JSON cannot represent.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
     const double scaled = std::round(value * steps) / steps;
     return std::isfinite(scaled) ? scaled + 0.0 : 0.0; // + 0.0: avoids "-0.0"
@@ -19351,7 +19415,7 @@ struct coco_entries {
     }
 };
 
-/// Serializes on one line. Values read from a file may hold anything: invalid UTF-8 becomes U+FFFD.
+/// Serializes on one line. Values read from a file may contain invalid UTF-8, which becomes U+FFFD.
 [[nodiscard]] PALI_INLINE std::string coco_text(const nlohmann::ordered_json& value) {
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -19540,8 +19604,8 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
         const std::string file = object_detail::file_of_line(line);
-        const bool is_last = in.eof(); // without a line break
-        // Only removes what looks like a line of ours: the path may be another file by mistake.
+        const bool is_last = in.eof(); // the line does not end with a line break
+        // Removes the line only if it looks like one of ours, because `path` may name another file by mistake.
         const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
         if (is_last && file.empty() && is_ours) {
             in.close();
@@ -19709,7 +19773,7 @@ PALI_INLINE void thread_pool::require_own_process() const {
 }
 
 PALI_INLINE void thread_pool::end() noexcept {
-    if (process_id() != m_process) { // after fork() there is no thread to join
+    if (process_id() != m_process) { // in a child after fork(), there are no threads to join
         for (std::thread& worker : m_workers) worker.detach();
         return;
     }
@@ -19734,7 +19798,7 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // of the tasks left, so that a thread of half the speed ends with the others
+    const std::size_t shares = 2 * size(); // 1 / shares of the rest per take, so a thread of half the speed ends with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
         if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks
@@ -19760,7 +19824,7 @@ PALI_INLINE void thread_pool::work(std::size_t thread) noexcept {
 PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
     if (spins % yield_every == yield_every - 1) std::this_thread::yield(); // another process may need the core
 #if defined(__x86_64__)
-    else __builtin_ia32_pause(); // the builtin: its intrinsics header is reserved for the kernels
+    else __builtin_ia32_pause(); // the builtin is used because only kernels may include the intrinsics header
 #endif
 }
 
@@ -19980,14 +20044,15 @@ PALI_INLINE page_memory::page_memory(std::size_t size) : m_size(size) {
 #else
     constexpr std::size_t huge_page = std::size_t{2} << 20; // x86-64, and AArch64 with 4 KiB pages
     if (size > std::numeric_limits<std::size_t>::max() - 2 * huge_page) throw std::bad_alloc();
-    // Reserves room to align to a huge page, and ends on a huge page boundary: no huge page is shared with another mapping.
+    // Reserves one huge page more, to align the start. The size is a multiple of the huge page, so no huge page is shared with another
+    // mapping.
     m_mapping_size = (size + huge_page - 1) / huge_page * huge_page + huge_page;
     m_mapping = ::mmap(nullptr, m_mapping_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m_mapping == MAP_FAILED) throw std::bad_alloc();
     const auto begin = reinterpret_cast<std::uintptr_t>(m_mapping);
     m_data = reinterpret_cast<std::byte*>((begin + huge_page - 1) / huge_page * huge_page);
 #  if defined(MADV_HUGEPAGE)
-    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // may be refused: ordinary pages then
+    ::madvise(m_data, m_mapping_size - huge_page, MADV_HUGEPAGE); // if the system refuses, ordinary pages are used
 #  endif
 #endif
 }
@@ -20069,8 +20134,8 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// Checks a value that a later one with the same key replaces. Like the format's own reader (serde), the last tensor of a name and the
-    /// last text of a `__metadata__` key win, provided the earlier ones were valid; a duplicate of a fixed field is an error.
+    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), the last tensor of a name and
+    /// the last text of a `__metadata__` key win, and the earlier ones must be valid. A duplicate of a fixed field is an error.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
@@ -20193,7 +20258,7 @@ PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
 
 namespace detail {
 
-/// Explains why a folder has no readable weights, if its contents tell.
+/// Explains why a folder has no readable weights, as far as its contents show the reason.
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
     std::set<std::string> others;
     std::error_code failure;
@@ -20206,7 +20271,7 @@ namespace detail {
            ": to read one .safetensors file alone, pass the file itself; convert other formats with transformers' save_pretrained";
 }
 
-/// Numbers in a file name of the form model-00001-of-00002.safetensors.
+/// The two numbers in a file name of the form model-00001-of-00002.safetensors.
 struct shard_number {
     std::size_t number = 0, count = 0;
 };
@@ -20408,7 +20473,7 @@ private:
     static constexpr std::uint32_t end64_sign = 0x06064b50, locator_sign = 0x07064b50;
     static constexpr std::size_t local_size = 30, central_size = 46, end_size = 22, end64_size = 56, locator_size = 20;
     static constexpr std::uint64_t in_extra_32 = 0xffffffff; // the value is in the zip64 extra field
-    static constexpr std::uint64_t most_growth = 1032;       // of deflate: 258 bytes from 2 bits (zlib.net/zlib_tech.html)
+    static constexpr std::uint64_t most_growth = 1032;       // by deflate: 258 bytes from 2 bits (zlib.net/zlib_tech.html)
 
     /// Reads a little-endian integer of `size` bytes at `at`, which must lie in the file.
     [[nodiscard]] std::uint64_t number(std::uint64_t at, std::size_t size) const noexcept {
@@ -20522,7 +20587,7 @@ private:
             fail_member(m.name, {"has the name ", in_quotes(text(local + local_size, local_name)), " in its local header"});
         if (number(local + 8, 2) != method || ((number(local + 6, 2) ^ flags) & 1u) != 0)
             fail_member(m.name, "has another packing in its local header than in the directory");
-        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data: the writer could not seek back
+        if ((flags & 1u << 3) == 0) { // otherwise the sizes follow the data, because the writer could not seek back
             wide_fields local_wide(*this, m.name, local + local_size + local_name, local_extra);
             const std::uint64_t size = local_wide(number(local + 22, 4)), packed_there = local_wide(number(local + 18, 4));
             if (size != m.size || packed_there != packed || number(local + 14, 4) != m.crc)
@@ -20554,7 +20619,7 @@ public:
 
     /// Fills `to`. Returns false if the stream ends early or is invalid.
     [[nodiscard]] bool read(std::span<std::byte> to) noexcept {
-        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts with 32 bits
+        constexpr std::size_t most = std::size_t{1} << 30; // zlib counts bytes in 32 bits
         while (!to.empty() && !m_ended) {
             const std::size_t in = std::min(most, m_packed.size()), out = std::min(most, to.size());
             m_stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(m_packed.data())); // zlib does not write to it
@@ -20599,7 +20664,7 @@ namespace detail {
 /// The header of a .npy array.
 class npy_header {
 public:
-    static constexpr std::size_t prefix = 12;        ///< bytes up to and including the header length; no array is shorter
+    static constexpr std::size_t prefix = 12;        ///< bytes up to and including the header length of version 2; no array is shorter
     static constexpr std::size_t most_bytes = 65536; ///< maximum size of the dictionary: the limit of version 1
     static constexpr std::size_t most_dimensions = 32;
 
@@ -20762,7 +20827,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         throw error(errc::malformed_file, {file, lfs_pointer_words});
     const detail::zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-    std::uint64_t inflated = 0; // cannot overflow: a member claims at most 1032 times its size in the file
+    std::uint64_t inflated = 0; // cannot overflow, because m.size is at most 1032 times the size of the member in the file
     for (const auto& m : zip.all()) {
         if (!m.deflated) continue;
         inflated += padded(m.size);
@@ -20808,7 +20873,7 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
         npy_header found = detail::read_npy_header(zip, m, header);
-        const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the header's length
+        const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the length of the header
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});
@@ -20910,7 +20975,7 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     std::map<std::string, safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : tensors) entries.emplace(name, safetensors_writer::entry{tensor.type, tensor.shape});
     safetensors_writer out(path, entries, metadata);
-    for (const auto& [name, tensor] : tensors) // all sizes are checked before data are written
+    for (const auto& [name, tensor] : tensors) // checks all sizes before any data are written
         if (const std::uint64_t needed = out.missing(name); needed != tensor.bytes.size())
             throw error(errc::invalid_argument,
                         {path.string(), ": tensor ", in_quotes(name), " has ", tensor.bytes.size(), " bytes; shape ",
