@@ -64,7 +64,7 @@ template <class Weights>
 json measure(const settings& of, const std::string& folder, std::size_t images) {
     double bandwidth = 0, fma = 0, tile = 0;
     {
-        pali::thread_pool threads(of.threads);
+        pali::core::thread_pool threads(of.threads);
         bandwidth = read_bandwidth(threads), fma = fma_peak(threads), tile = tile_peak(threads);
     }
     warm(folder);
@@ -121,7 +121,7 @@ json measure(const settings& of, const std::string& folder, std::size_t images) 
     for (std::size_t i = 1; i < of.repetitions && (i == 1 || seconds_since(starts) < 60); ++i)
         if (const beginning next = begin(); next.s < first.s) first = next;
     {
-        pali::thread_pool threads(of.threads); // measured again at the end, because the speed of a shared machine varies
+        pali::core::thread_pool threads(of.threads); // measured again at the end, because the speed of a shared machine varies
         bandwidth = std::max(bandwidth, read_bandwidth(threads)), fma = std::max(fma, fma_peak(threads)),
         tile = std::max(tile, tile_peak(threads));
     }

@@ -23,10 +23,10 @@
 
 namespace {
 
-using pali::rows;
+using pali::core::rows;
 
 struct machine {
-    pali::context ctx{std::getenv("THREADS") ? std::strtoull(std::getenv("THREADS"), nullptr, 10) : 0};
+    pali::core::context ctx{std::getenv("THREADS") ? std::strtoull(std::getenv("THREADS"), nullptr, 10) : 0};
     double bandwidth = read_bandwidth(ctx.threads), peak = std::max(fma_peak(ctx.threads), tile_peak(ctx.threads));
 };
 
@@ -35,9 +35,9 @@ machine& here() {
     return measured;
 }
 
-pali::aligned_vector<float> random(std::size_t n, float scale) {
+pali::core::aligned_vector<float> random(std::size_t n, float scale) {
     std::mt19937 bits(1);
-    pali::aligned_vector<float> values(n);
+    pali::core::aligned_vector<float> values(n);
     for (float& value : values) value = scale * (static_cast<float>(bits()) / 2147483648.f - 1.f);
     return values;
 }
@@ -52,8 +52,8 @@ struct weights {
             constexpr std::size_t strip = Storage::matrix::strip;
             std::vector<float> rows(strip * width);
             const std::size_t codes = Storage::matrix::bytes_of(count * width);
-            memory = pali::page_memory(codes + count * width / Storage::matrix::group * 2);
-            auto* const scales = reinterpret_cast<pali::bfloat16*>(memory.bytes().data() + codes);
+            memory = pali::files::page_memory(codes + count * width / Storage::matrix::group * 2);
+            auto* const scales = reinterpret_cast<pali::core::bfloat16*>(memory.bytes().data() + codes);
             for (std::size_t n = 0; n < count; n += strip) {
                 for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = numbers[(n * 977 + k) % numbers.size()];
                 pali::kernels::quantize_strip<bits>(
@@ -63,14 +63,14 @@ struct weights {
             view = {reinterpret_cast<const std::uint8_t*>(memory.bytes().data()), scales, count, width};
         } else {
             using element = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
-            memory = pali::page_memory(count * width * sizeof(element));
+            memory = pali::files::page_memory(count * width * sizeof(element));
             auto* const to = reinterpret_cast<element*>(memory.bytes().data());
             for (std::size_t n = 0; n < count; ++n)
                 for (std::size_t k = 0; k < width; ++k) to[n * width + k] = element(numbers[(n * 977 + k) % numbers.size()]);
             view = {to, count, width};
         }
     }
-    pali::page_memory memory;
+    pali::files::page_memory memory;
     typename Storage::matrix view;
 };
 
@@ -100,12 +100,12 @@ void product(benchmark::State& state) {
     machine& on = here();
     const weights<Storage> w(count, width);
     const auto x = random(tokens * width, 1);
-    pali::aligned_vector<float> y(tokens * count);
+    pali::core::aligned_vector<float> y(tokens * count);
     const rows<const float> in(x.data(), tokens, width);
     const rows<float> out(y.data(), tokens, count);
     const auto run = [&] {
-        pali::kernels::product(in, {pali::kernels::operand{w.view, nullptr, out}}, tokens < 16 ? pali::pass::step : pali::pass::prefill,
-                               on.ctx.threads, on.ctx.scratch);
+        pali::kernels::product(in, {pali::kernels::operand{w.view, nullptr, out}},
+                               tokens < 16 ? pali::core::pass::step : pali::core::pass::prefill, on.ctx.threads, on.ctx.scratch);
     };
     run();
     if (!is_right(in, w.view, rows<const float>(out))) return state.SkipWithError("the result is wrong");
@@ -131,16 +131,16 @@ void attention(benchmark::State& state) {
               : pali::kernels::attention_shape{.heads = 8, .kv_heads = 4, .head_dim = 256, .scale = 1.f / 16, .softcap = 50};
     const std::size_t width = shape.heads * shape.head_dim, head_dim = shape.head_dim;
     const auto q = random(tokens * width, 1), k = random(keys * head_dim, 2), v = random(keys * head_dim, 3);
-    pali::aligned_vector<float> out(tokens * width);
+    pali::core::aligned_vector<float> out(tokens * width);
     using key_values = pali::kernels::key_values<Element>;
-    pali::aligned_vector<Element> memory(key_values::numbers(shape.kv_heads, keys, head_dim));
+    pali::core::aligned_vector<Element> memory(key_values::numbers(shape.kv_heads, keys, head_dim));
     const key_values seen{memory.data(), keys, head_dim};
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
         for (std::size_t t = 0; t < keys; ++t) seen.put(head, t, {k.data() + t * head_dim, head_dim}, {v.data() + t * head_dim, head_dim});
     const pali::kernels::prefix_mask all{.prefix = keys};
     const auto run = [&] {
         pali::kernels::attend(shape, rows<const float>(q.data(), tokens, width), seen, all, rows<float>(out.data(), tokens, width),
-                              tokens == 1 ? pali::pass::step : pali::pass::prefill, on.ctx.threads, on.ctx.scratch);
+                              tokens == 1 ? pali::core::pass::step : pali::core::pass::prefill, on.ctx.threads, on.ctx.scratch);
     };
     run();
     std::vector<double> want(width);
@@ -184,7 +184,7 @@ BENCHMARK(product<pali::bf16>)->Apply(sizes);
 BENCHMARK(product<pali::int8>)->Apply(sizes);
 BENCHMARK(product<pali::int4>)->Apply(sizes);
 BENCHMARK(attention<float>)->Apply(attentions);
-BENCHMARK(attention<pali::bfloat16>)->Apply(attentions);
+BENCHMARK(attention<pali::core::bfloat16>)->Apply(attentions);
 BENCHMARK(thread_join)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 } // namespace

@@ -44,31 +44,31 @@ pali::image image_for(const settings& of, const pali::dynamic& config) {
 template <class Weights>
 trace run(const settings& of) {
     const pali::checkpoint_config read = pali::read_checkpoint_config(of.folder);
-    pali::context ctx(of.threads);
+    pali::core::context ctx(of.threads);
     const pali::tokenizer text(of.folder, read.image_token);
-    pali::network<pali::dynamic, Weights> net(of.folder, read, pali::load_options{}, ctx);
-    const pali::arena::frame frame(ctx.scratch);
+    pali::nn::network<pali::dynamic, Weights> net(of.folder, read, pali::load_options{}, ctx);
+    const pali::core::arena::frame frame(ctx.scratch);
 
     const pali::image image = image_for(of, net.config);
-    const pali::tensor<3> pixels = pali::preprocess(image, read.image);
+    const pali::tensor<3> pixels = pali::image_detail::preprocess(image, read.image);
     const auto patches = net.vision(pixels.data(), ctx, [](std::size_t, const pali::matrix_view&) { return true; });
     const pali::image_features seen{pali::matrix(net.project(patches, ctx)), image.width, image.height};
     const std::span<const pali::image_features> images(&seen, 1);
 
-    const pali::prompt_layout layout = pali::lay_out(net, text, images, of.prompt);
+    const pali::text::prompt_layout layout = pali::model_detail::lay_out(net, text, images, of.prompt);
     const std::size_t count = layout.tokens.size();
-    pali::matrix_view x = pali::embed(net, images, std::span(layout.tokens).subspan(layout.image_tokens), ctx);
+    pali::matrix_view x = pali::model_detail::embed(net, images, std::span(layout.tokens).subspan(layout.image_tokens), ctx);
     trace out{.image_tokens = layout.image_tokens, .states = {}, .logits = {}};
     out.states.emplace_back(x);
-    pali::kv_cache cache(net.config, count);
+    pali::nn::kv_cache cache(net.config, count);
     net.decoder.extend(count);
     cache.start(count);
-    const pali::sequence whole{.cache = &cache, .first = 0, .count = count};
-    net.decoder(x, std::span(&whole, 1), pali::pass::prefill, ctx, [&](std::size_t, const pali::matrix_view& y) {
+    const pali::nn::sequence whole{.cache = &cache, .first = 0, .count = count};
+    net.decoder(x, std::span(&whole, 1), pali::core::pass::prefill, ctx, [&](std::size_t, const pali::matrix_view& y) {
         out.states.emplace_back(y);
         return true;
     });
-    const auto logits = net.logits(net.decoder.normalise(pali::slice(x, count - 1, 1), ctx), ctx);
+    const auto logits = net.logits(net.decoder.normalise(pali::core::slice(x, count - 1, 1), ctx), ctx);
     out.logits.assign(logits.data(), logits.data() + logits.size());
     return out;
 }
@@ -108,7 +108,7 @@ spread cosines(const pali::matrix& a, const pali::matrix& b, std::size_t first, 
 
 /// KL divergence in nats: the sum of p (log p - log q) over the vocabulary; p and q are the softmax of `of` and `from`.
 double divergence(std::span<const float> of, std::span<const float> from) {
-    const double of_sum = pali::log_sum_exp(of), from_sum = pali::log_sum_exp(from);
+    const double of_sum = pali::decoding::log_sum_exp(of), from_sum = pali::decoding::log_sum_exp(from);
     double sum = 0;
     for (std::size_t i = 0; i < of.size(); ++i) {
         const double log_p = of[i] - of_sum, log_q = from[i] - from_sum;

@@ -64,11 +64,11 @@ float read_block(const float* numbers) {
 /// Read bandwidth in bytes per second: the best of 16 passes over 1 GiB on huge pages. Threads take blocks of 1 MiB dynamically. The passes
 /// alternate between four access patterns: sequential lines, or one line of each quarter of the block in turn (1.5 times as fast on Zen 3),
 /// each with and without prefetch.
-inline double read_bandwidth(pali::thread_pool& threads) {
+inline double read_bandwidth(pali::core::thread_pool& threads) {
     constexpr std::size_t block = 1 << 18, blocks = 1024, quarter = block / 4;
     constexpr std::array<float (*)(const float*), 4> ways{read_block<block, line_floats, false>, read_block<block, quarter, false>,
                                                           read_block<block, line_floats, true>, read_block<block, quarter, true>};
-    pali::page_memory memory(block * blocks * sizeof(float));
+    pali::files::page_memory memory(block * blocks * sizeof(float));
     std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{1});
     std::vector<float> sums(blocks);
     std::size_t pass = 0;
@@ -81,7 +81,7 @@ inline double read_bandwidth(pali::thread_pool& threads) {
 }
 
 /// Peak FLOP/s of multiply-adds on registers.
-inline double fma_peak(pali::thread_pool& threads) {
+inline double fma_peak(pali::core::thread_pool& threads) {
     using batch = pali::arch::simd<>::batch;
     constexpr std::size_t chains = 12, rounds = 2000000; // chains > FMA latency x 2 units
     std::vector<double> results(threads.size());
@@ -101,7 +101,7 @@ inline double fma_peak(pali::thread_pool& threads) {
 }
 
 /// Peak FLOP/s of bf16 AMX tiles; 0 without AMX.
-inline double tile_peak(pali::thread_pool& threads) {
+inline double tile_peak(pali::core::thread_pool& threads) {
 #if defined(__x86_64__)
     if (!pali::arch::detected().amx_bf16) return 0;
     using tiles = pali::arch::amx_tiles;

@@ -51,14 +51,14 @@ public:
 
 private:
     std::vector<float> numbers(const std::string& name) const {
-        const pali::tensor_info& tensor = m_tensors.at(name);
+        const pali::files::tensor_info& tensor = m_tensors.at(name);
         std::vector<float> out(tensor.count());
-        pali::convert(tensor, 0, out.size(), out.data());
+        pali::weights::convert(tensor, 0, out.size(), out.data());
         return out;
     }
 
     std::vector<float>& conv(const std::string& name, const pali::kernels::conv_shape& shape) {
-        pali::arena memory;
+        pali::core::arena memory;
         const auto x = pali::kernels::take_feature_map(memory, m_height, m_height, shape.in);
         for (std::size_t y = 0; y < m_height; ++y) std::copy_n(m_values.data() + y * m_height * shape.in, m_height * shape.in, x.at(y, 0));
         m_height = shape.size_from(m_height);
@@ -72,9 +72,9 @@ private:
         for (float& value : x) value = std::max(value, 0.f);
     }
 
-    std::optional<pali::npz_file> m_npz;
-    std::optional<pali::safetensors_file> m_safetensors;
-    pali::tensor_table m_tensors;
+    std::optional<pali::files::npz_file> m_npz;
+    std::optional<pali::files::safetensors_file> m_safetensors;
+    pali::files::tensor_table m_tensors;
     std::size_t m_height = 0;
     std::vector<float> m_values; // (height, height, channels)
 };
@@ -87,14 +87,14 @@ int main(int argc, char** argv) try {
         return 2;
     }
     const std::size_t repetitions = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 300;
-    const pali::mask_vqvae network(argv[1]);
+    const pali::objects::mask_vqvae network(argv[1]);
     codes of;
     for (std::size_t i = 0; i < of.size(); ++i) of[i] = static_cast<std::uint8_t>(i * 37 % 128);
 
     double best_ms[2] = {1e9, 1e9}, difference = 0;
     const std::vector<float> want = reference_decoder(argv[1])(of);
     for (const std::size_t threads : {1u, 2u}) {
-        pali::context ctx(threads);
+        pali::core::context ctx(threads);
         pali::tensor<2> mask = network.decode(of, ctx);
         for (std::size_t i = 0; i < want.size(); ++i)
             difference = std::max(difference, static_cast<double>(std::abs(mask.data()[i] - want[i])));

@@ -25,7 +25,7 @@ struct settings {
 template <class Weights>
 nlohmann::ordered_json measure(const settings& of) {
     using json = nlohmann::ordered_json;
-    pali::thread_pool threads(of.threads);
+    pali::core::thread_pool threads(of.threads);
     const double before = read_bandwidth(threads), fma = fma_peak(threads), tile = tile_peak(threads);
 
     pali::model<pali::dynamic, Weights> model{

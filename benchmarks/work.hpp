@@ -70,7 +70,7 @@ inline double cache_bytes(const pali::dynamic& c, pali::kv_type type, double tok
     constexpr std::size_t many = 4096; // tokens; a multiple of the cache's block size
     const std::size_t bytes = type == pali::kv_type::f32
                                   ? key_values<float>::numbers(c.kv_heads, many, c.head_dim) * sizeof(float)
-                                  : key_values<pali::bfloat16>::numbers(c.kv_heads, many, c.head_dim) * sizeof(pali::bfloat16);
+                                  : key_values<pali::core::bfloat16>::numbers(c.kv_heads, many, c.head_dim) * sizeof(pali::core::bfloat16);
     return of_layers * static_cast<double>(bytes) / many;
 }
 

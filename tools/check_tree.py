@@ -129,14 +129,14 @@ def check_intrinsics(t):
 
 
 def check_flags(t):
-    """Code that depends on the compiler's ISA flags must be in the inline namespace that is named after them; see arch/simd.hpp."""
+    """Code that depends on the compiler's ISA flags must be in the inline namespace named after them; see arch/simd.hpp."""
     for path in t.headers:
         code = code_of(path.read_text(encoding="utf-8"))
         match = re.search(r"\barch::native\b|\barch::simd<>|\bkernels::active\(\)", code)
         if match and not re.search(r"\binline\s+(namespace\s+)?PALI_(SIMD|MODEL)\b", code):
             yield f"{t.name(path)}:{code[:match.start()].count(chr(10)) + 1}: {match.group(0)}: code that uses it must be in inline namespace PALI_SIMD"
         if match := re.search(r"\bnamespace\s+pali\s*\{\s*inline namespace PALI_ABI\s*\{\s*inline namespace PALI_SIMD\s*\{(?s:.*?)\bnamespace\s+detail\b", code):
-            yield f"{t.name(path)}:{code[:match.end()].count(chr(10)) + 1}: namespace detail hides pali::detail; rename it"
+            yield f"{t.name(path)}:{code[:match.end()].count(chr(10)) + 1}: namespace detail; name it after its folder, as core/namespaces.hpp does"
 
 
 def check_system(t):
@@ -172,6 +172,80 @@ def check_paths(t):
                 yield f"{t.name(path)}:{number}: {line.strip()[:120]}: machine-specific path"
 
 
+def names_in_pali(code):
+    """Yields (name, line number) for what a header declares directly in namespace pali. Inline namespaces are transparent."""
+    tokens = [(m.group(0), m.start()) for m in re.finditer(r"[A-Za-z_]\w*|::|\S", re.sub(r"(?m)^\s*#(?:[^\n]*\\\n)*[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group(0)), code))]
+    spaces, statement, i = [], [], 0
+    def name_of(words):
+        if words[:1] == ["template"]:  # without the parameter list
+            depth, end = 0, 1
+            while end < len(words):
+                depth += {"<": 1, ">": -1}.get(words[end], 0)
+                end += 1
+                if depth == 0:
+                    break
+            return name_of(words[end:])
+        if words[:1] in ([], ["requires"], ["static_assert"], ["extern"]):
+            return None
+        for kind in ("struct", "class", "enum", "union", "concept"):
+            if kind in words and "(" not in words[:words.index(kind)]:
+                rest = [w for w in words[words.index(kind) + 1:] if w not in ("class", "PALI_API")]
+                return rest[0] if rest else None
+        if words[0] == "using":
+            return words[1] if words[2:3] == ["="] else None
+        for end, word in enumerate(words):
+            if word in ("(", "=", "{", ";") and end > 0 and words[0] != "[" or word == "(" and end > 2 and words[end - 1] != "[":
+                name = words[end - 1]
+                member = end > 1 and words[end - 2] in ("::", "~")
+                return None if member or "operator" in words[:end] or not re.match(r"[A-Za-z_]\w*$", name) else name
+        return None
+    while i < len(tokens):
+        word, at = tokens[i]
+        if word == "namespace" and "using" not in [w for w, _ in statement]:
+            spaces.append(None if [w for w, _ in statement][-1:] == ["inline"] else tokens[i + 1][0])
+            while tokens[i][0] != "{":
+                i += 1
+            statement = []
+        elif sum({"(": 1, ")": -1}.get(w, 0) for w, _ in statement) > 0:  # in an argument list
+            statement.append((word, at))
+        elif word in "{;" and [s for s in spaces if s] == ["pali"]:
+            words = [w for w, _ in statement]
+            words = re.sub(r"\[ \[.*?\] \] ?|decltype \( auto \)", "", " ".join(words)).split()
+            if name := name_of(words + [word]):
+                yield name, code[:statement[0][1]].count("\n") + 1
+            statement = []
+            if word == "{":  # a body: to its closing brace
+                depth = 0
+                while True:
+                    depth += {"{": 1, "}": -1}.get(tokens[i][0], 0)
+                    if depth == 0:
+                        break
+                    i += 1
+        elif word == "{":
+            spaces.append("body")
+        elif word == "}":
+            if spaces:
+                spaces.pop()
+            statement = []
+        elif word == ";":
+            statement = []
+        else:
+            statement.append((word, at))
+        i += 1
+
+
+def check_public(t):
+    """Namespace pali holds the names that docs/start.md lists, and no others."""
+    page = t.root / "docs" / "start.md"
+    listed = set(re.findall(r"`(\w+)`", page.read_text(encoding="utf-8").split("### Public names")[-1])) if page.is_file() else set()
+    found = set()
+    for path in t.headers:
+        for name, number in names_in_pali(code_of(path.read_text(encoding="utf-8"))):
+            found.add(name)
+            if name not in listed:
+                yield f"{t.name(path)}:{number}: {name} stands in namespace pali: list it as public in docs/start.md, or move it into a namespace of core/namespaces.hpp"
+
+
 def check_packages(t):
     """tools/packages.sh must install every package in cmake/dependencies.cmake."""
     script, rows = t.root / "tools" / "packages.sh", t.root / "cmake" / "dependencies.cmake"
@@ -200,12 +274,14 @@ BROKEN = {
     "flags": [("image/x.hpp", "#pragma once\nnamespace pali {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
               ("model/x.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {\nnamespace detail {\n}\n}\n")],
     "names": [("kernels/x.hpp", "#pragma once\nint dot_fast();\n"), ("kernels/fast_dot.hpp", "#pragma once\n")],
+    "public": [("core/x.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI {\nstruct stray {};\n}}\n"),
+               ("core/y.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {\n[[nodiscard]] inline int stray(int x = {});\n}}}\n")],
     "packages": [("../../cmake/dependencies.cmake", "pali_reader(    PNG           PNG_FOUND            PNG::PNG                     libpng        libpng-dev)\n")],
     "paths": [("core/x.hpp", "#pragma once\n// see /" + "work/notes\n")],
 }
 SOUND = [("core/error.hpp", "#pragma once\n// std::cout is not used, nor exit(); fast\n#define PALI_X 1\nconst char* text = \"abort()\";\n"),
          ("kernels/dot.hpp", "#pragma once\n#include <immintrin.h>\n#include <pali/core/error.hpp>\n"),
-         ("layers/norm_layer.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
+         ("layers/norm_layer.hpp", "#pragma once\nnamespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {\ninline void f() { kernels::gelu(arch::native, nullptr, 0); }\n}\n"),
          ("files/mmap.ipp", "#pragma once\n#include <sys/mman.h>\n"),
          ("files/list.ipp", "#pragma once\n#define STB_IMAGE_STATIC\ninline void f(char* p) { std::snprintf(p, 1, \"\"); }\n"),
          ("pali.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("model.hpp", "#pragma once\n#include <pali/files/list.hpp>\n")]

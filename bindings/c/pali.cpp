@@ -114,7 +114,7 @@ pali_status attempt(Work&& work) noexcept {
     }
 }
 
-[[noreturn]] void refuse(pali::error_text&& message) { throw pali::error(pali::errc::invalid_argument, std::move(message)); }
+[[noreturn]] void refuse(pali::core::error_text&& message) { throw pali::error(pali::errc::invalid_argument, std::move(message)); }
 
 /// Dereferences a pointer; refuses null.
 template <class T>
@@ -223,7 +223,7 @@ any_model open_as(const std::filesystem::path& folder, const pali::load_options&
 }
 
 any_model open(const std::filesystem::path& folder, std::string_view weights, const pali::load_options& load) {
-    const std::string stored = weights.empty() ? pali::quantized_weights(pali::checkpoint_files(folder)) : std::string();
+    const std::string stored = weights.empty() ? pali::quantized_weights(pali::files::checkpoint_files(folder)) : std::string();
     if (weights.empty()) weights = stored;
     if (weights == pali::f32::name) return open_as<pali::f32>(folder, load);
     if (weights == pali::int8::name) return open_as<pali::int8>(folder, load);

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
-using pali::object_detail::name_of;
+using pali::objects::name_of;
 
 constexpr const char *answers_folder = "answers", *files_folder = "files";
 
@@ -198,7 +198,7 @@ void answers::append(const char* folder, const json& line) {
     const std::string text = line.dump() + '\n';
     part& own = part_of(std::string(folder) + '/' + m_self->id() + ".jsonl");
     const fs::path path = m_state / own.name;
-    pali::append_to_file(path, text);
+    pali::core::append_to_file(path, text);
     note(line, m_part_of.at(own.name), own.read, text.size() - 1);
     own.read += text.size();
 }

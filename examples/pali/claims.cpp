@@ -67,15 +67,15 @@ milliseconds claims::lease() {
     double seconds = 0;
     const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
     if (failed != std::errc() || end != text->data() + text->size() || !(seconds >= least && seconds <= most))
-        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_LEASE_SECONDS is ", pali::in_quotes(*text),
+        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_LEASE_SECONDS is ", pali::core::in_quotes(*text),
                                                          "; it must be a number of seconds from 0.1 to 1000000"});
     return milliseconds(static_cast<long>(seconds * 1000));
 }
 
 claims::claims(fs::path state) : m_state(std::move(state)), m_about(process_mark()) {
     std::random_device random;
-    m_id =
-        file_name_of(host_name()) + '-' + std::to_string(pali::process_id()) + '-' + hexadecimal(std::uint64_t{random()} << 32 | random());
+    m_id = file_name_of(host_name()) + '-' + std::to_string(pali::core::process_id()) + '-' +
+           hexadecimal(std::uint64_t{random()} << 32 | random());
     for (const char* folder : {"processes", "claims"}) made(m_state / folder);
     renew();
     m_renewing = std::thread([this] {

@@ -24,8 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
-using pali::object_detail::add_name;
-namespace stored = pali::object_detail;
+using pali::objects::add_name;
 
 json read_object(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
@@ -101,7 +100,7 @@ void check_parts(const std::vector<std::string>& parts) {
             if (!is_new && known->second.first != one.all.hash(key))
                 throw pali::error(pali::errc::invalid_argument,
                                   {part, " and ", known->second.second, " have answers for two different images with the same name, ",
-                                   pali::in_quotes(name)});
+                                   pali::core::in_quotes(name)});
         }
     }
 }
@@ -147,7 +146,8 @@ int collect_command::run() const {
 void result_folder::note_shard(std::size_t index, std::size_t count, std::optional<std::size_t> images) {
     json about{{"index", index}, {"count", count}};
     if (images) about["images"] = *images;
-    pali::write_file(made(m_state / "shards") / (std::to_string(index) + "-of-" + std::to_string(count) + ".json"), line_of(about) + '\n');
+    pali::core::write_file(made(m_state / "shards") / (std::to_string(index) + "-of-" + std::to_string(count) + ".json"),
+                           line_of(about) + '\n');
 }
 
 std::size_t result_folder::collect(const fs::path& from) {
@@ -172,12 +172,12 @@ std::size_t result_folder::collect(const fs::path& from) {
         made["size"] = theirs.size_of_image(key);
         made["hash"] = theirs.hash(key);
         const image_name named{.path = file, .given = file, .place = {}, .name = file, .key = file};
-        const std::string their_stem = stored::name_of(line, "stem"), stem = their_stem.empty() ? std::string() : stem_of(named);
+        const std::string their_stem = pali::objects::name_of(line, "stem"), stem = their_stem.empty() ? std::string() : stem_of(named);
         if (!stem.empty()) add_name(made, "stem", stem);
         json& answer = made["answer"] = std::move(line.at("answer"));
         std::vector<std::pair<std::string, std::string>> copies; // theirs, ours
         for (json& one : answer.contains("objects") ? answer["objects"] : answer)
-            if (const std::string mask = stored::name_of(one, "mask"); !mask.empty()) {
+            if (const std::string mask = pali::objects::name_of(one, "mask"); !mask.empty()) {
                 copies.emplace_back(mask, stem + mask.substr(std::min(their_stem.size(), mask.size())));
                 add_name(one, "mask", copies.back().second);
             }

@@ -277,7 +277,7 @@ std::string start_of(const std::string& process) {
 } // namespace
 
 std::string process_mark() {
-    const std::string where = where_processes_count(), number = std::to_string(pali::process_id());
+    const std::string where = where_processes_count(), number = std::to_string(pali::core::process_id());
     return where.empty() ? std::string() : where + ' ' + number + ' ' + start_of(number);
 }
 
@@ -357,7 +357,7 @@ std::filesystem::path embedded_model() {
     std::error_code ignored;
     if (const auto models = environment("PALI_MODELS")) {
         if (fs::path folder = fs::path(*models) / "shapes"; fs::is_directory(folder, ignored)) return folder;
-        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_MODELS is ", pali::in_quotes(*models),
+        throw pali::error(pali::errc::invalid_argument, {"the environment variable PALI_MODELS is ", pali::core::in_quotes(*models),
                                                          "; it must be a folder with a subfolder `shapes`"});
     }
     if (const fs::path program = fs::read_symlink("/proc/self/exe", ignored); !program.empty())

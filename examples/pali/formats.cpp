@@ -19,8 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
-using pali::object_detail::add_name;
-namespace stored = pali::object_detail;
+using pali::objects::add_name;
 
 /// Creates a relative symlink to an image, or a copy if the file system has no links.
 void link_image(const fs::path& target, const fs::path& link, const fs::path& image) {
@@ -53,7 +52,7 @@ void result_folder::finish() {
     const bool has_lines = m_answers.size() == 0 ? fs::exists(m_folder / "results.jsonl", unknown) : !is_lost("results.jsonl");
     if (content_of(done) == state && has_lines && has_labels && is_there("coco", "coco.json") && is_there("yolo", "data.yaml")) return;
     write_formats(formats);
-    pali::write_file(done, state);
+    pali::core::write_file(done, state);
 }
 
 void result_folder::write_formats(const json& formats) {
@@ -67,11 +66,11 @@ void result_folder::write_formats(const json& formats) {
     record(files);
 
     // Both files are written incrementally, because the results of a million images would not fit into memory.
-    pali::file_writer lines(m_folder / "results.jsonl");
+    pali::core::file_writer lines(m_folder / "results.jsonl");
     std::optional<pali::coco_file> data;
     if (coco) data.emplace(m_folder / "coco.json", static_cast<pali::coco_masks>(formats.at("coco").get<int>()));
     pali::category_list classes;
-    for (const std::string& label : pali::asked_labels(m_question.value("things", ""))) { // in prompt order, found or not
+    for (const std::string& label : pali::objects::asked_labels(m_question.value("things", ""))) { // in prompt order, found or not
         if (data) data->declare(label);
         static_cast<void>(classes.number_of(label));
     }
@@ -95,7 +94,7 @@ void result_folder::write_formats(const json& formats) {
         const auto seen_from = [&](const fs::path& name) {
             return fs::path(at).is_absolute() ? fs::path(at) : fs::path(at).lexically_relative(name.parent_path());
         };
-        std::string stem = stored::name_of(line, "stem");
+        std::string stem = pali::objects::name_of(line, "stem");
         if (stem.empty()) stem = stem_of(image);
         if (yolo) {
             const fs::path label = fs::path("labels") / (stem + ".txt"),
@@ -103,7 +102,7 @@ void result_folder::write_formats(const json& formats) {
             const bool in_place = is_in_place(link.generic_string(), image.path);
             record(in_place ? std::vector{label.generic_string()} : std::vector{label.generic_string(), link.generic_string()});
             made((m_folder / label).parent_path());
-            pali::write_file(m_folder / label, pali::yolo_text(found, classes, form));
+            pali::core::write_file(m_folder / label, pali::yolo_text(found, classes, form));
             if (!in_place) link_image(seen_from(link), m_folder / link, image.path);
         }
         if (labelme) {
@@ -113,7 +112,7 @@ void result_folder::write_formats(const json& formats) {
             record({name.generic_string()});
             made((m_folder / name).parent_path());
             found.file = seen_from(name).generic_string();
-            pali::write_file(m_folder / name, pali::labelme_text(found));
+            pali::core::write_file(m_folder / name, pali::labelme_text(found));
         }
     }
     lines.finish();
@@ -124,6 +123,6 @@ void result_folder::write_formats(const json& formats) {
                            "\ntrain: images\nval: images\nnames:\n";
         for (std::size_t i = 0; i < classes.names().size(); ++i)
             text += "  " + std::to_string(i) + ": " + json(classes.names()[i]).dump() + '\n';
-        pali::write_file(m_folder / "data.yaml", text);
+        pali::core::write_file(m_folder / "data.yaml", text);
     }
 }

@@ -73,7 +73,7 @@ public:
     folder_lister(const fs::path& folder, bool recursive, std::vector<fs::path>& found, skipped_entries& skipped)
         : m_recursive(recursive), m_found(found), m_skipped(skipped), m_ours(folder) {
         if (const std::error_code failed = list(folder))
-            throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), ": ", failed.message()});
+            throw pali::error(pali::errc::cannot_open, {pali::core::in_quotes(folder.string()), ": ", failed.message()});
     }
 
 private:
@@ -130,7 +130,7 @@ void image_list::add_folder(const fs::path& folder, bool recursive) {
     m_incomplete = m_incomplete || skipped.unreadable > 0;
     const std::string besides = skipped.describe();
     if (found.empty())
-        throw pali::error(pali::errc::cannot_open, {pali::in_quotes(folder.string()), " is a folder without images",
+        throw pali::error(pali::errc::cannot_open, {pali::core::in_quotes(folder.string()), " is a folder without images",
                                                     besides.empty() ? "" : "; it contains ", besides});
     if (!besides.empty())
         std::cerr << "pali: " << folder.string() << ": " << found.size() << (found.size() == 1 ? " image" : " images") << "; skipped "

@@ -49,7 +49,7 @@ class inspection {
 public:
     /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is checked.
     inspection(const fs::path& given, bool numbers)
-        : m_weights(pali::find_checkpoint(given)), m_folder(pali::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
+        : m_weights(pali::core::find_checkpoint(given)), m_folder(pali::core::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
 
     /// Prints the report; returns the number of problems.
     int run() {
@@ -128,14 +128,14 @@ private:
     }
 
     /// Prints the number of tensors and elements, in total and by type.
-    static void print_tensors(const std::string& title, const pali::tensor_table& tensors) {
+    static void print_tensors(const std::string& title, const pali::files::tensor_table& tensors) {
         struct sum {
             std::size_t tensors = 0, bytes = 0;
         };
         std::map<std::string, sum> types;
         std::size_t bytes = 0;
         for (const auto& [name, tensor] : tensors) {
-            sum& s = types[pali::to_string(tensor.type)];
+            sum& s = types[to_string(tensor.type)];
             ++s.tensors;
             s.bytes += tensor.bytes.size();
             bytes += tensor.bytes.size();
@@ -146,7 +146,7 @@ private:
             std::cout << "  " << type << "  " << s.tensors << " tensors, " << in_units(static_cast<double>(s.bytes)) << '\n';
     }
 
-    static std::size_t count_numbers(const pali::tensor_table& tensors) {
+    static std::size_t count_numbers(const pali::files::tensor_table& tensors) {
         std::size_t numbers = 0;
         for (const auto& [name, tensor] : tensors) numbers += tensor.count();
         return numbers;
@@ -162,33 +162,33 @@ private:
 
     /// Prints the tensors of the mask decoder that `pali segment` would read; throws if they do not fit or are not finite.
     void show_masks() const {
-        const auto file = pali::find_mask_vqvae(m_folder);
+        const auto file = pali::objects::find_mask_vqvae(m_folder);
         if (!file) {
             std::cout << "masks: no decoder; pali segment needs vae-oid.npz in the folder\n";
             return;
         }
         const std::string title = "masks: " + file->filename().string() + ", ";
-        if (file->extension() == ".npz") print_tensors(title, pali::npz_file(*file).tensors());
-        else print_tensors(title, pali::safetensors_file(*file).tensors());
-        (void)pali::mask_vqvae(*file);
+        if (file->extension() == ".npz") print_tensors(title, pali::files::npz_file(*file).tensors());
+        else print_tensors(title, pali::files::safetensors_file(*file).tensors());
+        (void)pali::objects::mask_vqvae(*file);
     }
 
     /// Stops at the first problem, because each step depends on the previous one and would report the same problem again.
     void check_tokenizer() {
         bool fetched = true;
         for (const char* name : {"tokenizer.model", "tokenizer.json", "added_tokens.json"})
-            fetched = attempt([&] { pali::refuse_lfs_pointer(m_folder / name); }) && fetched;
+            fetched = attempt([&] { pali::core::refuse_lfs_pointer(m_folder / name); }) && fetched;
         if (!fetched) return;
         const bool opened = attempt([this] {
-            const pali::tokenizer text = m_config ? pali::open_tokenizer(m_folder, *m_config) : pali::tokenizer(m_folder);
+            const pali::tokenizer text = m_config ? pali::model_detail::open_tokenizer(m_folder, *m_config) : pali::tokenizer(m_folder);
             (void)text.encode("a"); // sentencepiece reports errors at its first use
             if (!m_config) return;
-            if (const std::string missing = pali::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty())
+            if (const std::string missing = pali::model_detail::describe_tokens_without_rows(text, m_config->sizes.vocab); !missing.empty())
                 m_problems.push_back(m_folder.string() + ": " + missing);
         });
         if (!opened) return;
         try {
-            for (std::string& difference : pali::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
+            for (std::string& difference : pali::text::compare_vocabularies(m_folder)) m_problems.push_back(std::move(difference));
         } catch (const pali::error& e) { // not fatal: a model needs only the added tokens of this tokenizer.json, which were read
             m_notes.push_back(std::string("tokenizer.model is used; tokenizer.json cannot be compared with it: ") + e.what());
         }
@@ -196,10 +196,10 @@ private:
 
     /// Reports weights that are not finite.
     void check_numbers() {
-        const pali::short_list broken = pali::describe_not_finite(m_files->tensors(), m_unused);
-        pali::tensor_table unused;
+        const pali::core::short_list broken = pali::weights::describe_not_finite(m_files->tensors(), m_unused);
+        pali::files::tensor_table unused;
         for (const std::string& name : m_unused) unused.emplace(name, m_files->at(name));
-        if (const pali::short_list others = pali::describe_not_finite(unused); !others.empty())
+        if (const pali::core::short_list others = pali::weights::describe_not_finite(unused); !others.empty())
             m_notes.push_back("values that are not finite, in unused tensors: " + others.in_a_row());
         if (!broken.empty()) m_problems.push_back("values that are not finite:" + broken.joined("\n    "));
         std::cout << "numbers: weights checked" << (broken.empty() ? ", all finite\n" : "\n");
@@ -216,11 +216,12 @@ private:
     /// Compares the tensors that a model of these sizes needs with those in the files.
     template <class Weights>
     void check_names_of() {
-        m_unused = pali::check_parts<Weights>(*m_files, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
+        m_unused =
+            pali::nn::check_parts<Weights>(*m_files, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
     }
 
     fs::path m_weights, m_folder; // the given path; the folder of config.json and the other files
-    std::optional<pali::checkpoint_files> m_files;
+    std::optional<pali::files::checkpoint_files> m_files;
     std::optional<pali::checkpoint_config> m_config;
     std::set<std::string, std::less<>> m_unused; // tensors that the model does not use
     std::vector<std::string> m_problems, m_notes;

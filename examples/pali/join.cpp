@@ -14,8 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
-using pali::object_detail::add_name;
-namespace stored = pali::object_detail;
+using pali::objects::add_name;
 
 constexpr std::size_t most_named = 10; // items listed in a message
 
@@ -77,7 +76,7 @@ void result_folder::read_formats() {
         if (m_is_another || folder_in(m_kept) != m_own->name) m_kept["images"] = nullptr, m_kept.erase("images_bytes");
         else add_name(m_kept, "images_at", m_own->place);
     } else if (!m_own && folder_in(m_kept)) { // images that are given individually may lie in that folder
-        m_own = {.name = *folder_in(m_kept), .place = stored::name_of(m_kept, "images_at")};
+        m_own = {.name = *folder_in(m_kept), .place = pali::objects::name_of(m_kept, "images_at")};
     }
 }
 
@@ -94,7 +93,8 @@ void result_folder::join(std::span<const fs::path> images) {
     if (m_answers.size() > 0 || m_claims->has_company()) check_question();
     read_formats(); // again, because other processes may have added formats
     for (const auto& [name, value] : {std::pair{"question.json", &m_question}, {"formats.json", &m_kept}})
-        if (const std::string text = line_of(*value) + '\n'; content_of(m_state / name) != text) pali::write_file(m_state / name, text);
+        if (const std::string text = line_of(*value) + '\n'; content_of(m_state / name) != text)
+            pali::core::write_file(m_state / name, text);
     record(files_of_formats());
 }
 

@@ -13,7 +13,8 @@
 
 std::unique_ptr<any_model> open_model(const model_choice& choice) {
     const std::string fitting{pali::matching_variant(pali::read_checkpoint_config(choice.folder).sizes).value_or("dynamic")};
-    const std::string weights = choice.weights.empty() ? pali::quantized_weights(pali::checkpoint_files(choice.folder)) : choice.weights;
+    const std::string weights =
+        choice.weights.empty() ? pali::quantized_weights(pali::files::checkpoint_files(choice.folder)) : choice.weights;
     const std::string& variant = choice.variant.empty() ? fitting : choice.variant;
     if (variant == "dynamic" || !(weights.empty() || weights == "bf16")) {
         if (variant != "dynamic" && variant != fitting)

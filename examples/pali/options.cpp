@@ -95,7 +95,7 @@ void model_options::add_to(CLI::App& command) {
 
 model_choice model_options::choice(const pali::progress_callback& on_progress) const {
     model_choice chosen;
-    chosen.folder = folder.empty() ? embedded_model() : pali::find_checkpoint(folder);
+    chosen.folder = folder.empty() ? embedded_model() : pali::core::find_checkpoint(folder);
     chosen.variant = variant;
     chosen.weights = weights;
     chosen.load.threads = threads;

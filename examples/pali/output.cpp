@@ -12,10 +12,10 @@
 std::string without_controls(std::string_view text) {
     std::string out;
     while (!text.empty()) {
-        const pali::utf8_character c = pali::first_character(text);
+        const pali::core::utf8_character c = pali::core::first_character(text);
         const std::size_t length = c.length > 0 ? c.length : 1;
         const bool is_control = c.length == 0 || (c.code < 0x20 && c.code != '\n' && c.code != '\t') || (c.code >= 0x7f && c.code < 0xa0);
-        out += is_control ? pali::replacement_character : text.substr(0, length);
+        out += is_control ? pali::core::replacement_character : text.substr(0, length);
         text.remove_prefix(length);
     }
     return out;
@@ -43,7 +43,7 @@ standard_streams::buffer::int_type standard_streams::buffer::overflow(int_type c
     if (m_terminal) {
         std::string_view rest(pbase(), static_cast<std::size_t>(pptr() - pbase()));
         for (std::size_t back = 1; back <= 3 && back <= rest.size(); ++back)
-            if (pali::first_character(rest.substr(rest.size() - back)).cut_off) {
+            if (pali::core::first_character(rest.substr(rest.size() - back)).cut_off) {
                 kept = rest.substr(rest.size() - back);
                 pbump(-static_cast<int>(back));
                 break;

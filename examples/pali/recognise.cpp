@@ -13,8 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
-using pali::object_detail::add_name;
-namespace stored = pali::object_detail;
+using pali::objects::add_name;
 
 } // namespace
 
@@ -145,7 +144,7 @@ std::string result_folder::place_now(const std::string& key) const {
 
 /// Whether the image folder is a different one than in earlier runs, that is, whether the earlier folder still exists and has other images.
 bool result_folder::is_another_folder(std::span<const fs::path> images) {
-    const std::string before = stored::name_of(json::parse(content_of(m_state / "formats.json"), nullptr, false), "images_at");
+    const std::string before = pali::objects::name_of(json::parse(content_of(m_state / "formats.json"), nullptr, false), "images_at");
     std::error_code unknown;
     if (!m_own || before.empty() || before == m_own->place || !fs::exists(m_folder / before, unknown) ||
         fs::equivalent(m_folder / before, m_folder / m_own->place, unknown))
@@ -185,7 +184,7 @@ void result_folder::number_names(std::span<const fs::path> images) {
 
 std::optional<std::string> folder_in(const json& formats) {
     if (!formats.is_object() || !formats.contains("images") || formats.at("images").is_null()) return std::nullopt;
-    return stored::name_of(formats, "images");
+    return pali::objects::name_of(formats, "images");
 }
 
 std::vector<std::pair<std::string, std::string>> names_in_results(const answers& all, const std::optional<std::string>& folder) {

@@ -25,7 +25,7 @@ nlohmann::ordered_json describe(const pali::generation& said, const any_model& m
 nlohmann::ordered_json describe(const pali::findings& found, const pali::image& photo, bool points) {
     nlohmann::ordered_json one{{"width", photo.width},
                                {"height", photo.height},
-                               {"text", pali::object_detail::utf8_of(found.said.text)},
+                               {"text", pali::objects::utf8_of(found.said.text)},
                                {"finish_reason", pali::to_string(found.said.finish)}};
     if (!points) return one;
     one["objects"] = nlohmann::ordered_json::parse(

@@ -20,8 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
-using pali::object_detail::add_name;
-namespace stored = pali::object_detail;
+using pali::objects::add_name;
 
 bool is_jpeg(const fs::path& image) {
     const std::string ending = image.extension().string();
@@ -47,7 +46,8 @@ std::string result_folder::preferred_stem(const image_name& image) const {
     std::string name = stem.filename().string();
     if (name.size() > longest) {
         name.resize(longest);
-        while (!name.empty() && !pali::is_utf8(name) && pali::is_utf8(stem.filename().string())) name.pop_back(); // not inside a character
+        while (!name.empty() && !pali::core::is_utf8(name) && pali::core::is_utf8(stem.filename().string()))
+            name.pop_back(); // not inside a character
         stem.replace_filename(name);
     }
     return stem.generic_string();
@@ -63,7 +63,7 @@ std::string result_folder::register_stem(const image_name& image) {
         std::string owner = content_of(path);
         if (owner.empty()) { // the lock is held, so no process is between creating and filling the file
             const claims::lock alone(*m_claims);
-            if (owner = content_of(path); owner.empty()) pali::write_file(path, owner = image.key);
+            if (owner = content_of(path); owner.empty()) pali::core::write_file(path, owner = image.key);
         }
         if (owner == image.key) return candidate;
     }
@@ -206,7 +206,7 @@ void result_folder::draw(const image_name& image, const pali::image& photo) {
         throw pali::error(pali::errc::invalid_argument,
                           {image.given, ": has ", photo.width, " x ", photo.height, " pixels, but had ", answer.at("width").dump(), " x ",
                            answer.at("height").dump(), " when it was answered; it is not drawn"});
-    const std::string stem = stored::name_of(line, "stem");
+    const std::string stem = pali::objects::name_of(line, "stem");
     write_drawing(image, photo, line, stem.empty() ? stem_of(image) : stem);
     release(image);
 }
@@ -214,7 +214,7 @@ void result_folder::draw(const image_name& image, const pali::image& photo) {
 void result_folder::fail(const image_name& image, const std::string& why) {
     json line;
     add_name(line, "key", image.key);
-    line["failed"] = stored::utf8_of(why);
+    line["failed"] = pali::objects::utf8_of(why);
     m_answers.add(line);
     release(image);
 }

@@ -38,13 +38,13 @@ public:
 
     std::vector<pali::findings> find_each(std::span<const pali::image> images, pali::pointing kind, std::string_view things,
                                           const pali::find_options& options) override {
-        note_limit(1, pali::prompt_of(kind, things), options.generate);
+        note_limit(1, pali::model_detail::prompt_of(kind, things), options.generate);
         return m_model.find_each(images, kind, things, options);
     }
 
     pali::findings find(const pali::image_features& seen, pali::pointing kind, std::string_view things,
                         const pali::find_options& options) override {
-        note_limit(1, pali::prompt_of(kind, things), options.generate);
+        note_limit(1, pali::model_detail::prompt_of(kind, things), options.generate);
         return m_model.find(seen, kind, things, options);
     }
 
@@ -52,7 +52,7 @@ public:
         const std::size_t positions = m_model.checkpoint().positions;
         if (m_noted) return;
         const std::size_t used =
-            pali::layout_prompt(m_model.text(), prompt, images * pali::patch_count(m_model.config().vision)).tokens.size();
+            pali::text::layout_prompt(m_model.text(), prompt, images * pali::patch_count(m_model.config().vision)).tokens.size();
         if (used >= positions || asked.max_new_tokens <= positions - used)
             return; // no note, because the library refuses a prompt that leaves no room for an answer
         m_noted = true;

@@ -47,5 +47,6 @@ void show(const pali::image& image, image_room room) {
     const std::size_t side = std::max<std::size_t>(1, std::min(image.width, image.height)),
                       times = side < least ? (least + side - 1) / side : 1;
     const bool enlarge = times > 1 && *way() != pali::terminal_graphics::half_blocks && *way() != pali::terminal_graphics::half_blocks_256;
-    write_raw(pali::to_terminal(enlarge ? pali::resize(image, image.width * times, image.height * times) : image, *way(), size));
+    write_raw(
+        pali::to_terminal(enlarge ? pali::image_detail::resize(image, image.width * times, image.height * times) : image, *way(), size));
 }

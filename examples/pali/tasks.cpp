@@ -69,7 +69,7 @@ pali::find_options task_command::options() const {
 std::string task_command::full_prompt() const {
     if (what == task::caption) return pali::caption_prompt(language);
     if (what == task::ask) return pali::answer_prompt(prompt, language);
-    return pali::prompt_of(kind(), prompt);
+    return pali::model_detail::prompt_of(kind(), prompt);
 }
 
 nlohmann::ordered_json task_command::question(const model_choice& of, const any_model& by) const {
@@ -78,7 +78,10 @@ nlohmann::ordered_json task_command::question(const model_choice& of, const any_
                                {"model", model_fingerprint(of.folder)},
                                {"weights", by.weights}};
     if (points())
-        all.update({{"things", pali::things_of(kind(), prompt)}, {"constrained", constrained}, {"merge", merge}, {"loc_divisor", divisor}});
+        all.update({{"things", pali::model_detail::things_of(kind(), prompt)},
+                    {"constrained", constrained},
+                    {"merge", merge},
+                    {"loc_divisor", divisor}});
     if (what == task::segment) all["masks"] = masks;
     const pali::generate_options usual;
     const auto note = [&all](const std::string& name, const auto& value, const auto& otherwise) {
@@ -171,9 +174,9 @@ private:
         if (m_results != nullptr) masks = m_results->add(*image.name, photo, found.objects, answer);
         if (m_command.json) {
             nlohmann::ordered_json one;
-            pali::object_detail::add_name(one, "file", shown_name(image.path, m_folder));
+            pali::objects::add_name(one, "file", shown_name(image.path, m_folder));
             for (std::size_t i = 0; i < masks.size(); ++i)
-                if (!masks[i].empty()) pali::object_detail::add_name(answer["objects"][i], "mask", (m_results->path() / masks[i]).string());
+                if (!masks[i].empty()) pali::objects::add_name(answer["objects"][i], "mask", (m_results->path() / masks[i]).string());
             one.update(answer);
             one.update(describe(found.said, m_model));
             std::cout << line_of(one) << std::endl;

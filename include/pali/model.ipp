@@ -45,25 +45,25 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
-          text(open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
+        : folder(core::folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
+          text(model_detail::open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
           mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
-            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
+            if (const std::string missing = model_detail::describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
                 options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
     }
 
-    stopwatch clock;
+    model_detail::stopwatch clock;
     std::filesystem::path folder;
     checkpoint_config read;
-    context ctx;
+    core::context ctx;
     tokenizer text;
-    network<Config, Weights> net;
+    nn::network<Config, Weights> net;
     std::vector<token> eos;
     std::filesystem::path mask_file;
-    std::optional<mask_vqvae> masks; // loaded on first use
-    kv_caches caches;
+    std::optional<objects::mask_vqvae> masks; // loaded on first use
+    model_detail::kv_caches caches;
     std::mutex busy;
     std::atomic<std::thread::id> caller{}; // thread of the running call
     double load_s = 0;
@@ -92,65 +92,68 @@ struct model<Config, Weights>::state {
     };
 
     /// Progress of a call that encodes `images` images, answers `requests` requests and makes up to `tokens` decode steps.
-    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
-                                            std::size_t tokens) const {
+    [[nodiscard]] model_detail::call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
+                                                          std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
     /// Throws errc::invalid_prompt for a prompt that is too long. Called before images are encoded.
-    void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
+    void require_room(std::size_t images, std::string_view prompt) const {
+        (void)model_detail::lay_out(net, text, images * net.image_tokens(), prompt);
+    }
 
     /// Encodes an image. Returns std::nullopt if the callback cancels.
-    [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
+    [[nodiscard]] std::optional<image_features> see(const image& image, model_detail::call_progress& progress) {
         const preprocessing& input = read.image;
         if (!input.do_resize && (image.width != input.width || image.height != input.height))
             throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, but an image has ", image.width, " x ",
                                                    image.height, " pixels and the model needs ", input.width, " x ", input.height,
                                                    ": set do_resize to true, or resize the images first"});
-        const tensor<3> pixels = preprocess(image, input);
+        const tensor<3> pixels = image_detail::preprocess(image, input);
         if (!progress.begin("image")) return std::nullopt;
-        const arena::frame frame(ctx.scratch);
+        const core::arena::frame frame(ctx.scratch);
         const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
         if (progress.stopped()) return std::nullopt;
-        return image_features{copy_of(net.project(x, ctx)), image.width, image.height};
+        return image_features{core::copy_of(net.project(x, ctx)), image.width, image.height};
     }
-    [[nodiscard]] image_features see_or_throw(const image& image, call_progress& progress) {
+    [[nodiscard]] image_features see_or_throw(const image& image, model_detail::call_progress& progress) {
         auto features = see(image, progress);
         if (!features) throw error(errc::cancelled, "the callback stopped encoding an image");
         return std::move(*features);
     }
-    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
+    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, model_detail::call_progress& progress) {
         std::vector<image_features> seen;
         seen.reserve(several.size());
         for (const image& image : several) seen.push_back(see_or_throw(image, progress));
         return seen;
     }
 
-    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, call_progress& progress) {
+    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, model_detail::call_progress& progress) {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
+        if (std::none_of(requests.begin(), requests.end(), beams))
+            return model_detail::generate(net, text, eos, requests, caches, ctx, progress);
         std::vector<generation> results; // each beam search is a batch of its own, so requests run one after the other
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
             for (const image_features& image : one.images) image_tokens += image.values.shape(0);
             if (progress.stopped()) results.push_back(cancelled(one.prompt, image_tokens, 0));
-            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, ctx, progress, i));
-            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, ctx, progress, i).front()));
+            else if (beams(one)) results.push_back(model_detail::search_beams(net, text, eos, one, caches, ctx, progress, i));
+            else results.push_back(std::move(model_detail::generate(net, text, eos, std::span(&one, 1), caches, ctx, progress, i).front()));
         }
         if (!progress.stopped()) progress.complete("search");
         return results;
     }
     [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt,
-                                                         const generate_options& options, call_progress& progress) {
+                                                         const generate_options& options, model_detail::call_progress& progress) {
         std::vector<request> requests;
         for (const image_features& image : seen) requests.push_back({.images = std::span(&image, 1), .prompt = prompt, .options = options});
         return answer_all(requests, progress);
     }
     /// A cancelled answer without tokens.
     [[nodiscard]] generation cancelled(std::string_view prompt, std::size_t image_tokens, double seconds) const {
-        const prompt_layout layout = layout_prompt(text, prompt, image_tokens);
+        const text::prompt_layout layout = text::layout_prompt(text, prompt, image_tokens);
         generation result;
         result.prompt_tokens.assign(layout.tokens.begin() + static_cast<std::ptrdiff_t>(image_tokens), layout.tokens.end());
         result.finish = finish_reason::cancelled;
@@ -159,9 +162,9 @@ struct model<Config, Weights>::state {
     }
 
     [[nodiscard]] std::optional<std::filesystem::path> find_mask_file() const {
-        return mask_file.empty() ? find_mask_vqvae(folder) : mask_file;
+        return mask_file.empty() ? objects::find_mask_vqvae(folder) : mask_file;
     }
-    [[nodiscard]] const mask_vqvae& mask_decoder() {
+    [[nodiscard]] const objects::mask_vqvae& mask_decoder() {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
@@ -173,13 +176,14 @@ struct model<Config, Weights>::state {
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things,
-                                             const find_options& options, call_progress& progress) {
-        const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
-        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text), progress);
+                                             const find_options& options, model_detail::call_progress& progress) {
+        const objects::mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
+        std::vector<generation> said =
+            answer_each_of(seen, model_detail::prompt_of(kind, things), model_detail::decoding_of(options, kind, things, text), progress);
         std::vector<findings> found;
         found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
-            found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, ctx));
+            found.push_back(model_detail::read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, ctx));
         return found;
     }
 };
@@ -187,7 +191,7 @@ struct model<Config, Weights>::state {
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
     (void)kernels::active().usable(); // reports an unsupported PALI_ARCH before a kernel is called
-    m_state = std::make_unique<state>(find_checkpoint(folder), options);
+    m_state = std::make_unique<state>(core::find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::~model() = default;
@@ -234,7 +238,7 @@ std::string model<Config, Weights>::arch() {
 template <model_config Config, weight_storage Weights>
 image_features model<Config, Weights>::encode(const image& image, const progress_callback& on_progress) {
     const typename state::call call(*m_state);
-    call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
+    model_detail::call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
     return m_state->see_or_throw(image, progress);
 }
 
@@ -242,9 +246,9 @@ template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(std::span<const image> images, std::string_view prompt, const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    stopwatch clock;
+    model_detail::stopwatch clock;
     m_state->require_room(images.size(), prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, images.size(), 1, options.max_new_tokens);
+    model_detail::call_progress progress = m_state->progress_of(options.on_progress, images.size(), 1, options.max_new_tokens);
     std::vector<image_features> seen;
     for (const pali::image& image : images) {
         auto features = m_state->see(image, progress);
@@ -271,7 +275,7 @@ std::vector<generation> model<Config, Weights>::generate(std::span<const request
         tokens = std::max(tokens, one.options.max_new_tokens);
         if (!*callback) callback = &one.options.on_progress;
     }
-    call_progress progress = m_state->progress_of(*callback, 0, requests.size(), tokens);
+    model_detail::call_progress progress = m_state->progress_of(*callback, 0, requests.size(), tokens);
     return m_state->answer_all(requests, progress);
 }
 template <model_config Config, weight_storage Weights>
@@ -279,9 +283,9 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
                                                               const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    stopwatch clock;
+    model_detail::stopwatch clock;
     m_state->require_room(1, prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, images.size(), images.size(), options.max_new_tokens);
+    model_detail::call_progress progress = m_state->progress_of(options.on_progress, images.size(), images.size(), options.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
     std::vector<generation> said = m_state->answer_each_of(seen, prompt, options, progress);
@@ -293,7 +297,7 @@ template <model_config Config, weight_storage Weights>
 findings model<Config, Weights>::find(const image_features& image, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
+    model_detail::call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
     return std::move(m_state->find(std::span(&image, 1), kind, things, options, progress).front());
 }
 template <model_config Config, weight_storage Weights>
@@ -301,10 +305,10 @@ std::vector<findings> model<Config, Weights>::find_each(std::span<const image> i
                                                         const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    stopwatch clock;
+    model_detail::stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // fails before the images are encoded
-    m_state->require_room(1, prompt_of(kind, things));
-    call_progress progress =
+    m_state->require_room(1, model_detail::prompt_of(kind, things));
+    model_detail::call_progress progress =
         m_state->progress_of(options.generate.on_progress, images.size(), images.size(), options.generate.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
@@ -317,24 +321,24 @@ findings model<Config, Weights>::read(generation said, const image_features& ima
     options.validate();
     const typename state::call call(*m_state);
     const bool masks = said.text.find("<seg") != std::string::npos && m_state->find_mask_file();
-    return read_findings(std::move(said), m_state->text, image.width, image.height, masks ? &m_state->mask_decoder() : nullptr, options,
-                         m_state->ctx);
+    return model_detail::read_findings(std::move(said), m_state->text, image.width, image.height,
+                                       masks ? &m_state->mask_decoder() : nullptr, options, m_state->ctx);
 }
 
 template <model_config Config, weight_storage Weights>
 score_result model<Config, Weights>::score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
     const typename state::call call(*m_state);
-    return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->ctx);
+    return model_detail::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
+    return model_detail::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
+    return model_detail::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL

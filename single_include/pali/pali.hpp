@@ -87,6 +87,65 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 }} // namespace pali::PALI_ABI
 #endif
 
+// The nested namespaces of the library, and which of them see the names of which others. Namespace pali itself holds the public names
+// (docs/start.md lists them); the names below may change in any version.
+
+namespace pali { inline namespace PALI_ABI {
+
+/// Tensors, scratch memory, threads, 16-bit floats, paths and UTF-8: the foundation of the other folders.
+namespace core {}
+/// Instruction sets: those that the compiler flags allow, and those that the processor has.
+namespace arch {
+using namespace core;
+}
+/// Loops over arrays: products, attention, pointwise functions, resampling and convolution.
+namespace kernels {
+using namespace core;
+}
+/// Checkpoint files: safetensors, npz, mappings, tensor tables.
+namespace files {
+using namespace core;
+}
+/// Comparison of configurations, and reading and writing config.json.
+namespace config_detail {
+using namespace core;
+}
+/// Tensor names, and the visitors that fill, convert and quantize weights.
+namespace weights {
+using namespace core;
+using namespace files;
+} // namespace weights
+/// Layers, SigLIP, projector, Gemma, and the network made of them.
+namespace nn {
+using namespace weights;
+}
+/// Decoders and encoders of image formats, preprocessing, drawing.
+namespace image_detail {
+using namespace core;
+}
+/// Tokenizers, prompts, streams of text.
+namespace text {
+using namespace core;
+}
+/// The grammar of answers with objects, their boxes and scores, and the mask VQ-VAE.
+namespace objects {
+using namespace image_detail;
+using namespace nn;
+using namespace text;
+} // namespace objects
+/// Logits processors, samplers, beams.
+namespace decoding {
+using namespace text;
+}
+/// What the class `model` is built from.
+namespace model_detail {
+using namespace config_detail;
+using namespace decoding;
+using namespace objects;
+} // namespace model_detail
+
+}} // namespace pali::PALI_ABI
+
 // Internal macros of the library, all prefixed with PALI_; users need none.
 
 // Shows a single error message: the missing header then stops the compilation.
@@ -360,6 +419,8 @@ struct dynamic {
 };
 static_assert(model_config<dynamic>);
 
+namespace config_detail {
+
 /// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
@@ -370,6 +431,8 @@ template <model_config Config>
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }
+
+} // namespace config_detail
 
 }} // namespace pali::PALI_ABI
 
@@ -549,7 +612,7 @@ static_assert(model_config<shapes>);
 #include <string_view>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// A string, a number formatted by std::to_string, or a list of parts: {file, ": has ", n, " tensors"}. Non-owning; valid only within the
 /// full expression. It cannot be copied or moved, and only a temporary can be read, so storing one does not compile.
@@ -623,7 +686,7 @@ private:
     kind m_kind;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // The exception class of the library, its stable codes, and messages that say what was found, what was needed and what to do.
 
@@ -661,8 +724,8 @@ class error : public std::runtime_error {
 public:
     /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
     /// ": has ", n, " bytes"}).
-    PALI_COLD error(errc code, error_text&& message)
-        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
+    PALI_COLD error(errc code, core::error_text&& message)
+        : std::runtime_error(core::error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }
@@ -705,12 +768,9 @@ inline constexpr std::tuple variants{
     variant<shapes>{"shapes"},
 };
 
-/// Number of variants.
-inline constexpr std::size_t variant_count = std::tuple_size_v<decltype(variants)>;
-
 /// Names of the variants, in table order.
-[[nodiscard]] constexpr std::array<std::string_view, variant_count> variant_names() noexcept {
-    return std::apply([](const auto&... v) { return std::array<std::string_view, variant_count>{v.name...}; }, variants);
+[[nodiscard]] constexpr auto variant_names() noexcept {
+    return std::apply([](const auto&... v) { return std::array<std::string_view, sizeof...(v)>{v.name...}; }, variants);
 }
 
 /// The name of a library variant, "dynamic", or "custom" for a user-defined type.
@@ -724,7 +784,7 @@ template <model_config Config>
     return name;
 }
 
-namespace detail {
+namespace config_detail {
 
 /// Compares names with '_' and '-' as equal, because types use one and folders the other.
 [[nodiscard]] constexpr bool same_variant_name(std::string_view a, std::string_view b) noexcept {
@@ -746,17 +806,17 @@ decltype(auto) with_config_from(std::string_view name, Function& f) {
     using result = std::invoke_result_t<Function&, paligemma_3b_224>;
     static_assert(std::is_same_v<std::invoke_result_t<Function&, config>, result>, "the function returns the same type for every variant");
     if (same_variant_name(name, std::get<I>(variants).name)) return static_cast<result>(f(config{}));
-    if constexpr (I + 1 < variant_count) return static_cast<result>(with_config_from<I + 1>(name, f));
+    if constexpr (I + 1 < std::tuple_size_v<decltype(variants)>) return static_cast<result>(with_config_from<I + 1>(name, f));
     else unknown_variant(name);
 }
 
-} // namespace detail
+} // namespace config_detail
 
 /// Calls f(Config{}) with the variant of that name, spelled with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
 /// `f` is instantiated for every variant and must return the same type for each. Throws errc::unknown_variant with the known names.
 template <class Function>
 decltype(auto) with_config(std::string_view name, Function&& f) {
-    return detail::with_config_from<0>(name, f);
+    return config_detail::with_config_from<0>(name, f);
 }
 
 /// The name of the variant that equals `sizes` in every field; std::nullopt if there is none.
@@ -892,7 +952,7 @@ using progress_callback = std::function<bool(std::string_view stage, double frac
 
 #include <bit>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// The upper half of a float32. Conversion from float rounds to nearest even, as in torch; NaN stays NaN.
 struct bfloat16 {
@@ -942,11 +1002,11 @@ struct float16 {
 };
 static_assert(sizeof(float16) == 2);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // View of a matrix of quantized weights: small integers with scales.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /**
  * Non-owning (count, width) matrix of signed codes of `Bits` bits. `group` consecutive elements of a row share a scale: an element is code
@@ -1017,11 +1077,11 @@ struct quantized_rows {
     }
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // View of a matrix for kernels: pointer, number of rows, width and stride.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Non-owning row-major (count, width) matrix; row i starts at data + i * stride. Cheap to copy.
 template <class T>
@@ -1047,11 +1107,11 @@ struct rows {
     [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Element types of a safetensors file.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// All dtypes of the format (safetensors 0.8, tensor.rs, enum Dtype), in its order, which determines the layout of written files. The
 /// library computes with bf16, f16 and f32. The other dtypes are known so that checkpoints with them can be listed and reported.
@@ -1079,8 +1139,6 @@ enum class dtype {
     i64,
     u64,
 };
-
-namespace detail {
 
 struct dtype_row {
     dtype type;
@@ -1121,20 +1179,18 @@ consteval bool dtype_rows_are_in_order() {
 }
 static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out of place");
 
-} // namespace detail
-
 /// The dtype's name in a file: "BF16".
-[[nodiscard]] constexpr const char* to_string(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].name; }
+[[nodiscard]] constexpr const char* to_string(dtype type) noexcept { return dtype_rows[static_cast<std::size_t>(type)].name; }
 
 /// Bits per element; dtypes below 8 bits are packed.
-[[nodiscard]] constexpr std::size_t bits_of(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].bits; }
+[[nodiscard]] constexpr std::size_t bits_of(dtype type) noexcept { return dtype_rows[static_cast<std::size_t>(type)].bits; }
 
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
 /// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
-    for (const detail::dtype_row& row : detail::dtype_rows)
+    for (const dtype_row& row : dtype_rows)
         if (name == row.name) return row.type;
     return std::nullopt;
 }
@@ -1142,11 +1198,11 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// All names, separated by commas, for messages.
 [[nodiscard]] inline std::string dtype_names() {
     std::string names;
-    for (const detail::dtype_row& row : detail::dtype_rows) names += (names.empty() ? "" : ", ") + std::string(row.name);
+    for (const dtype_row& row : dtype_rows) names += (names.empty() ? "" : ", ") + std::string(row.name);
     return names;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Storage types: the element type of a model's matrices in memory.
 
@@ -1154,29 +1210,29 @@ namespace pali { inline namespace PALI_ABI {
 
 /// float32 weights: zero-copy for a float32 checkpoint, an exact conversion of smaller types.
 struct f32 {
-    using matrix = rows<const float>;          ///< decoder matrices
+    using matrix = core::rows<const float>;    ///< decoder matrices
     using tower = f32;                         ///< storage of vision tower and projector
     static constexpr const char* name = "f32"; ///< in files and messages
 };
 
 /// bfloat16 weights, the default: zero-copy for a bfloat16 checkpoint; other types are rounded.
 struct bf16 {
-    using matrix = rows<const bfloat16>;        ///< decoder matrices
-    using tower = bf16;                         ///< storage of vision tower and projector
-    static constexpr const char* name = "bf16"; ///< in files and messages
+    using matrix = core::rows<const core::bfloat16>; ///< decoder matrices
+    using tower = bf16;                              ///< storage of vision tower and projector
+    static constexpr const char* name = "bf16";      ///< in files and messages
 };
 
 /// 8-bit decoder matrices, embedding and head included, with one scale per 64 elements: 8.25 bits per element. Vision tower and projector
 /// stay in bfloat16: they are read once per image, not once per token, so quantizing them would gain little.
 struct int8 {
-    using matrix = quantized_rows<8>;           ///< decoder matrices
+    using matrix = core::quantized_rows<8>;     ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "int8"; ///< in files and messages
 };
 
 /// Same as int8, but with 4 bits and one scale per 32 elements: 4.5 bits per element.
 struct int4 {
-    using matrix = quantized_rows<4>;           ///< decoder matrices
+    using matrix = core::quantized_rows<4>;     ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
     static constexpr const char* name = "int4"; ///< in files and messages
 };
@@ -1185,6 +1241,8 @@ struct int4 {
 template <class S>
 concept weight_storage = std::same_as<S, f32> || std::same_as<S, bf16> || std::same_as<S, int8> || std::same_as<S, int4>;
 
+namespace weights {
+
 /// dtype of the codes of a quantized matrix. A file stores the codes under the name of the matrix, and the scales under that name with
 /// scales_suffix. quantized_rows defines the shapes.
 template <std::size_t Bits>
@@ -1192,22 +1250,22 @@ inline constexpr dtype code_type = Bits == 8 ? dtype::i8 : dtype::u8;
 inline constexpr std::string_view scales_suffix = "_scale";     ///< suffix of the scales' name: "...q_proj.weight_scale", BF16
 inline constexpr std::string_view weights_key = "pali.weights"; ///< key in the file's metadata: "int8" or "int4"
 
+} // namespace weights
+
 }} // namespace pali::PALI_ABI
 
 // Compile-time checks of what a variant can do. Uses that would fail with every checkpoint do not compile.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// A configuration whose sizes are constants of the type; not `dynamic`.
 template <class Config>
 concept compiled_config = model_config<Config> && requires { typename std::bool_constant<(Config::hidden > 0 && Config::vocab > 0)>; };
 
-namespace serve_detail {
-
 inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
 
 template <class Config, class Weights>
-[[nodiscard]] consteval bool can_store() {
+[[nodiscard]] consteval bool matrices_fit() {
     if constexpr (!compiled_config<Config> || !requires { Weights::matrix::group; }) return true;
     else {
         using matrix = typename Weights::matrix;
@@ -1229,31 +1287,29 @@ template <class Config>
     else return true;
 }
 
-} // namespace serve_detail
-
 /// Whether the decoder's matrices consist of whole strips and groups of a quantized type: a multiple of 8 rows and of 64 (int8) or 32
 /// (int4) columns. True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
 template <class Config, class Weights>
-concept can_store = serve_detail::can_store<Config, Weights>();
+concept can_store = matrices_fit<Config, Weights>();
 
 /// Whether `Images` images, BOS, a newline and one token of an answer fit into the positions of the variant. True for a configuration
 /// without a member `positions`, such as `dynamic`.
 template <class Config, std::size_t Images>
-concept can_see = serve_detail::has_positions<Config>(Images);
+concept can_see = has_positions<Config>(Images);
 
 /// Whether the vocabulary has room for the 1024 `<loc>` tokens that boxes are made of. True for `dynamic`.
 template <class Config>
-concept can_detect = serve_detail::has_tokens<Config>(1024);
+concept can_detect = has_tokens<Config>(1024);
 
 /// Whether the vocabulary has room for `<loc>` tokens and for the 128 `<seg>` tokens that masks are made of. True for `dynamic`.
 template <class Config>
-concept can_segment = serve_detail::has_tokens<Config>(1024 + 128);
+concept can_segment = has_tokens<Config>(1024 + 128);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // Formatting of data from files in messages: names with arbitrary bytes, and shapes.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Formats a name as 'name'. Control characters are written in hexadecimal, so that a file cannot control the terminal; the middle of a
 /// very long name is left out.
@@ -1280,11 +1336,11 @@ namespace pali { inline namespace PALI_ABI {
     return out + ")";
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Callbacks of answers, with or without the index of the answer.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// Holds a function that takes `Args`, optionally preceded by a std::size_t, and returns whether to continue. The std::size_t is the index
 /// of the answer's image or request in the call, from 0.
@@ -1316,7 +1372,7 @@ private:
     std::function<bool(std::size_t, Args...)> m_function;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding
 
 // Decimal form of a float: 0.8f stands for 0.8.
 
@@ -1328,7 +1384,7 @@ private:
 #  include <sstream>
 #endif
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// The shortest decimal that rounds to this float: "0.8".
 [[nodiscard]] inline std::string in_decimal(float value) {
@@ -1351,7 +1407,7 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return out;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core
 
 // The single list of all generation options: names, meanings and limits. Validation, the options of the program and the conversion from
 // pali_options of the C API all visit this list. tests/generate/test_option_list.cpp fails if a struct has an option that the list lacks.
@@ -1378,7 +1434,7 @@ struct entry {
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void require(T value) const {
         if (allows(value)) return;
-        if constexpr (std::floating_point<T>) throw error(errc::invalid_argument, {name, " is ", detail::in_decimal(value), "; ", allowed});
+        if constexpr (std::floating_point<T>) throw error(errc::invalid_argument, {name, " is ", core::in_decimal(value), "; ", allowed});
         else if constexpr (!std::same_as<T, bool>) throw error(errc::invalid_argument, {name, " is ", value, "; ", allowed});
     }
 };
@@ -1543,10 +1599,10 @@ struct generate_options {
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
     /// Called with each new piece of text, in whole UTF-8 characters. May take the index of the answer as its first argument. Returning
     /// false stops the call.
-    answer_callback<std::string_view> on_text{};
+    decoding::answer_callback<std::string_view> on_text{};
     /// Called with every token and its log-probability. May take the index of the answer as its first argument. Returning false stops the
     /// call.
-    answer_callback<token, float> on_token{};
+    decoding::answer_callback<token, float> on_token{};
     /// Called with a stage and the completed fraction of the whole call. Stages are "image", "prefill" and "decode", or "search" with
     /// beams. Returning false stops the call.
     progress_callback on_progress{};
@@ -1665,9 +1721,7 @@ struct box {
 
 // Converts generated coordinates to image pixels.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace object_detail {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
@@ -1675,20 +1729,18 @@ inline void check_divisor(const char* what, int loc_divisor) {
                 {what, ": loc_divisor ", loc_divisor, " is not supported; use 1024 (Google's guide, supervision) or 1023 (big_vision)"});
 }
 
-} // namespace object_detail
-
 /// Box in pixels for generated coordinates y0, x0, y1, x1 (0 to 1023) in an image of width x height pixels: coordinate / `loc_divisor` *
 /// side. Google's prompt guide, the Hugging Face Space and supervision divide by 1024; big_vision trains and evaluates with 1023, so that
 /// coordinate 1023 is the far edge of the image. Throws `invalid_argument` for any other divisor.
 [[nodiscard]] inline box box_of(const std::array<std::uint16_t, 4>& loc, std::size_t width, std::size_t height, int loc_divisor = 1024) {
-    object_detail::check_divisor("box_of", loc_divisor);
+    check_divisor("box_of", loc_divisor);
     const auto pixels = [&](std::uint16_t at, std::size_t side) {
         return static_cast<float>(static_cast<double>(at) * static_cast<double>(side) / loc_divisor);
     };
     return {.x0 = pixels(loc[1], width), .y0 = pixels(loc[0], height), .x1 = pixels(loc[3], width), .y1 = pixels(loc[2], height)};
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // Variants of mask placement in an image.
 
@@ -1874,6 +1926,8 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
+namespace text {
+
 /// Appends a text piece as decoded: U+2581 becomes a space.
 inline void append_piece(std::string& out, std::string_view piece) {
     constexpr std::string_view space = "\xE2\x96\x81";
@@ -1884,11 +1938,15 @@ inline void append_piece(std::string& out, std::string_view piece) {
     out += piece;
 }
 
+} // namespace text
+
 }} // namespace pali::PALI_ABI
 
 // Prompt layout: image tokens, BOS, the prompt, a newline.
 
 namespace pali { inline namespace PALI_ABI {
+
+namespace text {
 
 /// Returns the part of a user's prompt that is encoded. Removes the markers that the layout adds itself: any number of leading "<image>"
 /// and "<bos>" with the white space around them, and one trailing "\n" or "\r\n". Keeps everything else, as transformers does: other spaces
@@ -1937,8 +1995,6 @@ struct prompt_layout {
     return out;
 }
 
-namespace prompt_detail {
-
 /// The 35 languages of COCO-35L in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
 /// "en", which other tasks use.
 inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
@@ -1963,29 +2019,31 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     return word == "zh" || std::find(languages.begin(), languages.end(), word) != languages.end();
 }
 
-} // namespace prompt_detail
+} // namespace text
 
 /// A caption prompt such as "caption en", in PaliGemma's training format (big_vision, configs/proj/paligemma/transfers). `language` is
 /// "en", "de", ..., or a complete caption prompt: "caption en", "cap en" or "describe en", possibly with more words. Throws
 /// errc::invalid_prompt for anything else.
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) {
-    const std::string_view text = read_prompt(language);
+    const std::string_view text = text::read_prompt(language);
     for (const std::string_view verb : {"caption ", "cap ", "describe "})
         if (text.starts_with(verb)) return std::string(text);
-    if (!prompt_detail::is_language(text))
+    if (!text::is_language(text))
         throw error(errc::invalid_prompt,
-                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a caption prompt (caption en, describe en)"});
+                    {core::in_quotes(text), " is neither a language (en, de, zh-Hans) nor a caption prompt (caption en, describe en)"});
     return "caption " + std::string(text);
 }
 /// A question prompt such as "answer en where is the cat?", in the same format. If `question` is already a complete prompt ("answer de
 /// ...", "question en ..."), it is kept. Throws errc::invalid_prompt if `language` is not a language.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
-    const std::string_view text = read_prompt(question);
-    if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
-    if (!prompt_detail::is_language(language))
-        throw error(errc::invalid_prompt, {in_quotes(language), " is not a language; use en, de, zh-Hans, ..."});
+    const std::string_view text = text::read_prompt(question);
+    if (text::begins_with(text, "answer ") || text::begins_with(text, "question ")) return std::string(text);
+    if (!text::is_language(language))
+        throw error(errc::invalid_prompt, {core::in_quotes(language), " is not a language; use en, de, zh-Hans, ..."});
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
+
+namespace text {
 
 /// Tokens of an answer, for scoring or training: the unmodified text and EOS.
 [[nodiscard]] inline std::vector<token> encode_answer(const tokenizer& text, std::string_view answer) {
@@ -1993,6 +2051,8 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     out.push_back(text.eos());
     return out;
 }
+
+} // namespace text
 
 }} // namespace pali::PALI_ABI
 
@@ -2006,7 +2066,7 @@ enum class pointing {
     masks, ///< bounding boxes and masks: "segment"
 };
 
-namespace find_detail {
+namespace model_detail {
 
 constexpr std::string_view blanks = " \t\r\n";
 
@@ -2023,19 +2083,17 @@ constexpr std::string_view blanks = " \t\r\n";
                       [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
 }
 
-} // namespace find_detail
-
 /// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
 /// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
 /// the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
-    std::string_view things = find_detail::trimmed(read_prompt(text));
+    std::string_view things = trimmed(read_prompt(text));
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
-    if (find_detail::begins_with_verb(things, other))
+    if (begins_with_verb(things, other))
         throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes",
                                            "; use the call for that: detect for boxes, segment for masks"});
-    if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
+    if (begins_with_verb(things, own)) things = trimmed(things.substr(own.size()));
     if (things.find_first_not_of(" \t\r\n;") == things.npos)
         throw error(errc::invalid_prompt, {in_quotes(text), " has no label; write the labels as in \"cat ; dog\""});
     return things;
@@ -2045,6 +2103,8 @@ constexpr std::string_view blanks = " \t\r\n";
 [[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
     return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things_of(kind, things));
 }
+
+} // namespace model_detail
 
 /// Options of detect and segment. The defaults suit model.detect(image, "cat ; dog").
 struct find_options {
@@ -2057,7 +2117,7 @@ struct find_options {
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         generate.validate();
-        (void)box_of({}, 1, 1, loc_divisor);
+        (void)objects::box_of({}, 1, 1, loc_divisor);
         if (merge) (void)pali::merge({}, *merge);
     }
 };
@@ -2129,7 +2189,7 @@ struct load_options {
 
 #include <new>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Allocator that aligns to 64 bytes, the size of a cache line and of the widest SIMD register.
 template <class T>
@@ -2154,7 +2214,7 @@ struct aligned_allocator {
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // The only header that depends on the xtensor version: headers are flat in 0.24 and in folders since 0.26.
 
@@ -2182,7 +2242,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Owning row-major float tensor of `Rank` dimensions.
 template <std::size_t Rank>
-using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
+using tensor = xt::xtensor_container<xt::uvector<float, core::aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
 
 /// Owning (rows, columns) matrix; elements are uninitialized.
 using matrix = tensor<2>;
@@ -2190,6 +2250,8 @@ using matrix = tensor<2>;
 /// Non-owning matrix over memory of an arena or a cache; an xtensor expression.
 using matrix_view =
     xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
+
+namespace core {
 
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
@@ -2218,6 +2280,8 @@ template <class Matrix>
 [[nodiscard]] auto rows_of(Matrix& m) noexcept {
     return rows(m.data(), m.shape(0), m.shape(1));
 }
+
+} // namespace core
 
 }} // namespace pali::PALI_ABI
 
@@ -2435,10 +2499,10 @@ class model {
                   "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
                   "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
                   "pali::compiled");
-    static_assert(can_store<Config, Weights>,
+    static_assert(model_detail::can_store<Config, Weights>,
                   "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
                   "columns: use bf16 or f32");
-    static_assert(can_see<Config, 1>,
+    static_assert(model_detail::can_see<Config, 1>,
                   "one image of this variant has more tokens than the variant has positions: use a smaller image_size, or "
                   "correct `positions` if max_position_embeddings of config.json is larger");
 
@@ -2480,9 +2544,10 @@ public:
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
     /// Fails to compile, because `N` images have more tokens than the variant has positions.
     template <std::size_t N>
-        requires(!can_see<Config, N>)
+        requires(!model_detail::can_see<Config, N>)
     generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
-        static_assert(can_see<Config, N>, "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
+        static_assert(model_detail::can_see<Config, N>,
+                      "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
         return {};
     }
     /// Answers a prompt about an already encoded image.
@@ -2523,38 +2588,38 @@ public:
     /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`. A variant whose vocabulary has
     /// no room for `<loc>` tokens does not have these functions.
     findings detect(const image& image, std::string_view things, const find_options& options = {})
-        requires(can_detect<Config>)
+        requires(model_detail::can_detect<Config>)
     {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
     /// Finds objects in an already encoded image.
     findings detect(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(can_detect<Config>)
+        requires(model_detail::can_detect<Config>)
     {
         return find(image, pointing::boxes, things, options);
     }
     /// Finds objects in each of several images, decoded as one batch.
     std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(can_detect<Config>)
+        requires(model_detail::can_detect<Config>)
     {
         return find_each(images, pointing::boxes, things, options);
     }
 
     /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
     findings segment(const image& image, std::string_view things, const find_options& options = {})
-        requires(can_segment<Config>)
+        requires(model_detail::can_segment<Config>)
     {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
     /// Segments an already encoded image.
     findings segment(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(can_segment<Config>)
+        requires(model_detail::can_segment<Config>)
     {
         return find(image, pointing::masks, things, options);
     }
     /// Segments each of several images, decoded as one batch.
     std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(can_segment<Config>)
+        requires(model_detail::can_segment<Config>)
     {
         return find_each(images, pointing::masks, things, options);
     }
@@ -2717,7 +2782,7 @@ private:
 
 // The two kinds of forward pass.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// A prefill processes many tokens of one sequence; a decode step processes the next token of each of several sequences. Kernels are
 /// selected by the kind of pass and not by the number of rows, so the results of a decode step are bit-identical for every batch size.
@@ -2726,11 +2791,11 @@ enum class pass {
     step,    ///< memory-bound (reads all weights): one token per sequence, and logits
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Calculates the scratch memory of a model's passes for memory_of(), by imitating the allocations of modules and kernels.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
@@ -2740,8 +2805,6 @@ struct memory_kernels {
     bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
     std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
-
-namespace memory_detail {
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
@@ -2952,9 +3015,7 @@ private:
     arena_blocks m_arena;
 };
 
-} // namespace memory_detail
-
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // Calculates the memory of a model from its sizes: weights, KV cache and scratch memory. Usable in constant expressions if the
 // configuration is a type.
@@ -2967,7 +3028,8 @@ struct memory_options {
     std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
     std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
-    std::optional<memory_kernels> kernels{}; ///< if std::nullopt, assumes the kernels that need the most scratch memory: an upper bound
+    std::optional<model_detail::memory_kernels>
+        kernels{}; ///< if std::nullopt, assumes the kernels that need the most scratch memory: an upper bound
 };
 
 /// Memory of one model that answers one request at a time, in bytes.
@@ -2982,7 +3044,7 @@ struct memory_size {
     friend bool operator==(const memory_size&, const memory_size&) = default;
 };
 
-namespace memory_detail {
+namespace model_detail {
 
 /// Throws. In a constant expression the call does not compile, and the name of this function appears in the compiler's message.
 [[noreturn]] inline void more_tokens_than_the_model_has_positions(std::size_t tokens, std::size_t positions) {
@@ -3049,7 +3111,7 @@ inline constexpr memory_kernels all_kernels[] = {
     {.lanes = 16, .avx512_bf16 = true}, {.lanes = 16, .amx = true},
 };
 
-} // namespace memory_detail
+} // namespace model_detail
 
 /**
  * Calculates the memory of a model with the sizes of `config` that answers one request at a time. `tokens` is the length of the sequence:
@@ -3063,22 +3125,22 @@ inline constexpr memory_kernels all_kernels[] = {
 template <model_config Config, weight_storage Weights = bf16>
 [[nodiscard]] constexpr memory_size memory_of(const Config& config, std::size_t tokens, const memory_options& options = {}) {
     if constexpr (requires { Config::positions; })
-        if (tokens > Config::positions) memory_detail::more_tokens_than_the_model_has_positions(tokens, Config::positions);
+        if (tokens > Config::positions) model_detail::more_tokens_than_the_model_has_positions(tokens, Config::positions);
     std::size_t scratch = 0;
-    if (options.kernels) scratch = memory_detail::scratch_bytes<Weights>(config, tokens, options, *options.kernels);
+    if (options.kernels) scratch = model_detail::scratch_bytes<Weights>(config, tokens, options, *options.kernels);
     else
-        for (const memory_kernels& with : memory_detail::all_kernels)
-            scratch = std::max(scratch, memory_detail::scratch_bytes<Weights>(config, tokens, options, with));
-    return {.weights = memory_detail::weight_bytes<Weights>(config, options.tied),
-            .kv_cache = options.kv_cache == kv_type::f32 ? memory_detail::kv_cache_bytes<float>(config, tokens)
-                                                         : memory_detail::kv_cache_bytes<bfloat16>(config, tokens),
+        for (const model_detail::memory_kernels& with : model_detail::all_kernels)
+            scratch = std::max(scratch, model_detail::scratch_bytes<Weights>(config, tokens, options, with));
+    return {.weights = model_detail::weight_bytes<Weights>(config, options.tied),
+            .kv_cache = options.kv_cache == kv_type::f32 ? model_detail::kv_cache_bytes<float>(config, tokens)
+                                                         : model_detail::kv_cache_bytes<core::bfloat16>(config, tokens),
             .scratch = scratch};
 }
 
 /// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
 /// call the function above with the sizes read from config.json.
-template <compiled_config Config, weight_storage Weights = bf16>
-    requires(can_store<Config, Weights>)
+template <model_detail::compiled_config Config, weight_storage Weights = bf16>
+    requires(model_detail::can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {
     return memory_of<Config, Weights>(Config{}, tokens, options);
 }
@@ -3089,7 +3151,7 @@ template <compiled_config Config, weight_storage Weights = bf16>
 
 // Services of the operating system, except memory (see files/mmap.hpp). Only their bodies depend on the system.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether the thread was pinned.
 /// Pinning is implemented for Linux and Windows.
@@ -3111,7 +3173,7 @@ struct cache_sizes {
 /// The cache sizes that the system reports; 0 where it reports none.
 [[nodiscard]] cache_sizes caches_of_a_core() noexcept;
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Cache sizes of the processor, detected at run time.
 
@@ -3238,18 +3300,18 @@ struct selection {
 
 // Writes config.json.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Returns the text of config.json with every field, in the form that transformers writes for PaliGemma. read_checkpoint_config() reads the
 /// same configuration from it, except for image preprocessing, which has its own file. Throws errc::unsupported_config for sliding windows
 /// that config.json cannot express: windows of different lengths, or windows in a Gemma 1 decoder.
 [[nodiscard]] std::string config_json(const checkpoint_config& of);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Differences between two configurations.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// A field in which two configurations differ.
 struct config_difference {
@@ -3262,25 +3324,21 @@ struct config_difference {
 /// type, pass sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Checks that a checkpoint matches the compiled configuration.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Throws errc::config_mismatch if config.json differs from `compiled`, the sizes of the variant `name`. The message lists at most ten
 /// differing fields.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
-} // namespace detail
-
 /// Throws errc::config_mismatch if config.json differs from the compiled type; the message lists the fields. Does nothing for `dynamic`,
 /// which was read from config.json.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
-    if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
+    if constexpr (!std::is_same_v<Config, dynamic>) require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
 /// Returns the configuration of a model of type `Config`. For `dynamic`, that is the sizes read from config.json. Otherwise it is the
@@ -3295,7 +3353,7 @@ template <model_config Config>
     }
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Label colors that people with any kind of color vision can tell apart.
 
@@ -3331,6 +3389,8 @@ inline constexpr std::size_t palette_size = 21; ///< number of colors before lab
     return {shade(hue.r), shade(hue.g), shade(hue.b)};
 }
 
+namespace image_detail {
+
 /// Relative luminance, 0 (black) to 1 (white). Source: WCAG 2.1.
 [[nodiscard]] inline double luminance(colour of) noexcept {
     const auto linear = [](std::uint8_t v) {
@@ -3351,6 +3411,8 @@ inline constexpr std::size_t palette_size = 21; ///< number of colors before lab
     constexpr colour black{}, white{255, 255, 255};
     return contrast(black, ground) >= contrast(white, ground) ? black : white;
 }
+
+} // namespace image_detail
 
 }} // namespace pali::PALI_ABI
 
@@ -3423,10 +3485,10 @@ namespace image_detail {
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
     if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // a multiplexer does not pass images on
-    if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
+    if (!of.kitty_window_id.empty() || image_detail::holds(term, "kitty") || image_detail::holds(term, "ghostty") || program == "ghostty")
         return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
-    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || holds(term, "sixel"))
+    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || image_detail::holds(term, "sixel"))
         return terminal_graphics::sixel;
     if (program == "iTerm.app" || program == "WezTerm" || program == "mintty") return terminal_graphics::sixel;
     if (term.starts_with("alacritty")) return terminal_graphics::half_blocks;
@@ -3520,7 +3582,7 @@ inline void write_png(const std::filesystem::path& path, const mask& values) {
 
 // UTF-8 decoding by the rules of sentencepiece, so that streamed text equals the text that sentencepiece decodes.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// The first character of a text.
 struct utf8_character {
@@ -3578,13 +3640,13 @@ inline std::size_t append_characters(std::string& out, std::string_view bytes, b
     return bytes.size() - rest.size();
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Maps labels to numbered categories, as training formats need them.
 
 #include <map>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// The label as a one-line name: valid UTF-8, with a space for each control character; "object" if only spaces are left.
 [[nodiscard]] inline std::string category_name(std::string_view label) {
@@ -3641,7 +3703,7 @@ private:
     std::map<std::string, std::size_t, std::less<>> m_numbers;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // An image and its detected objects, as input for the result writers.
 
@@ -3755,7 +3817,7 @@ private:
 
 // Constrained decoding for detect and segment: forces well-formed answers that name only the requested labels.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Splits the argument of a detect or segment prompt: "cat ; black dog" -> {"cat", "black dog"}. Empty labels are dropped.
 [[nodiscard]] inline std::vector<std::string> asked_labels(std::string_view things) {
@@ -3879,11 +3941,11 @@ private:
     std::vector<word> m_words;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // Parses a model's answer into objects: boxes, mask codes and labels, in the model's own units.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Byte range [begin, end) of a text.
 struct text_range {
@@ -3916,8 +3978,6 @@ struct spoken_objects {
     std::size_t skipped = 0;            ///< number of malformed objects
     std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
-
-namespace object_detail {
 
 inline constexpr std::string_view blanks = " \t\n\v\f\r";
 
@@ -4064,8 +4124,6 @@ private:
     bool m_box_is_sound = true, m_mask_is_sound = true;
 };
 
-} // namespace object_detail
-
 /**
  * Parses the answers of `detect`, `segment` and fine-tuned models (PaliGemma prompt guide; big_vision transfers/refcoco_seg.py):
  *
@@ -4086,9 +4144,9 @@ private:
  *
  * Linear time and memory.
  */
-[[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_detail::object_reader(answer).read(); }
+[[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_reader(answer).read(); }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // Writes objects as JSON Lines, one line per image, so that results can be streamed.
 
@@ -4144,7 +4202,7 @@ namespace pali { inline namespace PALI_ABI {
 
 // Confidence of an object, from the probabilities of its tokens.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. The range of a byte piece is its one byte, or the
 /// U+FFFD that replaces it. Control pieces, including end of sequence, have an empty range. Compute the ranges once per answer and use them
@@ -4205,7 +4263,7 @@ namespace pali { inline namespace PALI_ABI {
     return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN becomes 0
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // Traces a mask into polygons along pixel borders, as COCO and YOLO write them.
 
@@ -4370,7 +4428,7 @@ struct run_lengths {
 /// Parses a compressed string. Throws `malformed_file` if it does not encode a mask of width x height pixels.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
     constexpr std::size_t most = std::size_t{1} << 40; // pixels: far more than any image has, yet no sum overflows 64 bits
-    const auto fail = [&](error_text&& what) {
+    const auto fail = [&](core::error_text&& what) {
         throw error(errc::malformed_file, {"run lengths for a mask of ", width, " x ", height, ": ", std::move(what).str()});
     };
     if (height != 0 && width > most / height) fail("too large");
@@ -4413,7 +4471,8 @@ enum class yolo_form {
 /// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals. The decimal separator is a point in
 /// every locale. New labels get new numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of
 /// several regions or with holes becomes one polygon: see joined(). The format has no scores.
-[[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
+[[nodiscard]] inline std::string yolo_text(const image_objects& image, objects::category_list& categories,
+                                           yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
         const std::string digits = std::to_string(millionths % 1'000'000);
@@ -4451,7 +4510,7 @@ enum class yolo_form {
 
 // Scratch memory of a forward pass: a stack with frames. It grows in the first pass; later passes of the same size allocate nothing.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
 /// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
@@ -4505,14 +4564,14 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Thread pool of one model: threads spin briefly between kernels and sleep when idle; results do not depend on their number.
 
 #include <atomic>
 #include <thread>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
 /// are bit-identical for any number of threads. Only one thread may call it at a time.
@@ -4583,7 +4642,7 @@ private:
     std::atomic<bool> m_stop{false};
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Dimensions and limits of attention.
 
@@ -7852,7 +7911,7 @@ inline constexpr entry_points own_level{
 
 // Finds the checkpoint that a path means. The path may be a folder of the Hugging Face cache.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Resolves `given` to a checkpoint: a folder or a .safetensors file is returned as is; a folder of the Hugging Face cache
 /// (models--google--paligemma2-3b-pt-224) becomes its snapshot. Throws errc::cannot_open for any other path, and for a cache folder without
@@ -7864,15 +7923,13 @@ namespace pali { inline namespace PALI_ABI {
 /// The folder with config.json and the tokenizer: `place`, as returned by find_checkpoint(), or its parent folder if it is a file.
 [[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Image resizing for 8-bit RGB, bit-exact with Pillow, for any scale factor.
 
 #include <cstring>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 inline constexpr double pi = 3.14159265358979323846;
 
@@ -7976,12 +8033,6 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-} // namespace PALI_SIMD
-
-} // namespace image_detail
-
-inline namespace PALI_SIMD {
-
 /// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
 /// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
 [[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
@@ -7991,27 +8042,27 @@ inline namespace PALI_SIMD {
         throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
                                              width, " x ", height, "; sides must be 1 to 16777216, and bytes must be width * height * 3"});
     if (width == from.width && height == from.height) return from;
-    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
-    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
-    const auto weights = image_detail::weights_of(kind, from.height, height);
-    if (width == from.width) return image_detail::resize_height(from, weights, 0);
+    if (kind == filter::nearest) return resize_nearest(from, width, height);
+    if (height == from.height) return resize_width(from, width, kind, 0, height);
+    const auto weights = weights_of(kind, from.height, height);
+    if (width == from.width) return resize_height(from, weights, 0);
 
     // There are two passes with an 8-bit intermediate image, so their order affects the result. Pillow 13 resizes the height first if it
     // shrinks by more than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
-    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
+    if (height_first) return resize_width(resize_height(from, weights, 0), width, kind, 0, height);
     const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
     const std::size_t last = weights.spans.back().first + weights.spans.back().count;
-    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
+    return resize_height(resize_width(from, width, kind, first, last - first), weights, first);
 }
 
 } // namespace PALI_SIMD
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::image_detail
 
 // Image preprocessing for the vision tower: resize, rescale, normalize, convert to planar (CHW) floats.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { inline namespace PALI_SIMD {
 
 /// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
 /// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
@@ -8048,11 +8099,11 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     return made;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::image_detail::PALI_SIMD
 
 // Beam search, independent of the model: given the scores of the next token for each beam, selects the beams and tokens to continue with.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
 ///
@@ -8082,7 +8133,7 @@ public:
     /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
     beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
         : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
-          m_length_penalty(detail::as_written(options.length_penalty)) {
+          m_length_penalty(as_written(options.length_penalty)) {
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
         if (vocabulary < each)
@@ -8263,11 +8314,11 @@ private:
     std::vector<std::size_t> m_merged;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding
 
 // Softmax of a row of logits, in log space, and argmax.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespace PALI_SIMD {
 
 /// Index of the largest value; of equal values, the first. If there is a NaN, the index of the first NaN, like torch.argmax. 0 if empty.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
@@ -8292,12 +8343,12 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD
 
 // Logits processors. Each is equivalent to the processor or warper of transformers that its comment names (generation/logits_process.py,
 // 5.23), in float32, but does not sort the whole vocabulary.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// A token that can be drawn, as the processors sort and weigh it.
 struct drawable {
@@ -8315,8 +8366,6 @@ struct processor_memory {
     std::vector<drawable> tokens;    ///< (vocabulary), tokens that can be drawn come first
     std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
-
-namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
@@ -8361,8 +8410,6 @@ template <class Fits>
     return begin;
 }
 
-} // namespace detail
-
 /// RepetitionPenaltyLogitsProcessor: divides positive logits of the tokens in `sequence` by `penalty` and multiplies negative ones by it,
 /// once per distinct token. Ignores ids outside the logits.
 inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
@@ -8381,7 +8428,7 @@ inline void penalise_repetition(std::span<float> logits, std::span<const token> 
 /// MinNewTokensLengthLogitsProcessor, for an answer below the minimum length: makes `ids` (the EOS tokens) impossible.
 inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
     for (const token id : ids)
-        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
+        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = impossible;
 }
 
 /// TemperatureLogitsWarper. `temperature` must be above 0.
@@ -8393,21 +8440,21 @@ inline void apply_temperature(std::span<float> logits, float temperature) noexce
 inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
     std::size_t count = 0;
     for (const float x : logits)
-        if (x > detail::impossible) memory.values[count++] = x;
+        if (x > impossible) memory.values[count++] = x;
     if (count <= k) return;
     const auto kth = memory.values.begin() + static_cast<std::ptrdiff_t>(k - 1);
     std::nth_element(memory.values.begin(), kth, memory.values.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
     const float smallest = *kth;
     for (float& x : logits)
-        if (x < smallest) x = detail::impossible;
+        if (x < smallest) x = impossible;
 }
 
 /// TopPLogitsWarper: removes the least likely tokens whose probabilities sum to at most 1 - p. Ties are removed in index order, as a stable
 /// sort would; torch.sort leaves this unspecified. At least one token remains.
 inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
-    auto tokens = detail::softmax(logits, memory);
+    auto tokens = softmax(logits, memory);
     if (tokens.empty()) return;
-    const auto going = static_cast<float>(1 - detail::as_written(p));
+    const auto going = static_cast<float>(1 - as_written(p));
     // Tokens below this threshold are removed in any case, because their sum stays below `going`. In real models that is nearly all tokens.
     const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
     double gone = 0;
@@ -8417,30 +8464,30 @@ inline void keep_top_p(std::span<float> logits, float p, processor_memory& memor
             memory.tokens[left++] = t;
         } else {
             gone += static_cast<double>(t.probability);
-            logits[t.place] = detail::impossible;
+            logits[t.place] = impossible;
         }
     }
     tokens = tokens.first(left);
-    const std::size_t count = detail::leading(tokens, gone, [&](float sum) { return sum <= going; });
-    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
+    const std::size_t count = leading(tokens, gone, [&](float sum) { return sum <= going; });
+    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = impossible;
 }
 
 /// MinPLogitsWarper: removes tokens less likely than p times the most likely one.
 inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
-    const auto tokens = detail::softmax(logits, memory);
+    const auto tokens = softmax(logits, memory);
     float top = 0;
     for (const drawable& t : tokens) top = std::max(top, t.probability);
     const float least = p * top;
     for (const drawable& t : tokens)
-        if (t.probability < least) logits[t.place] = detail::impossible;
+        if (t.probability < least) logits[t.place] = impossible;
 }
 
 /// TypicalLogitsWarper: keeps tokens in the order of how close their surprise is to the entropy, until their probabilities reach `mass`.
 /// Also keeps tokens tied with the last one.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
-    const auto tokens = detail::softmax(logits, memory);
+    const auto tokens = softmax(logits, memory);
     if (tokens.empty()) return;
-    float top = detail::impossible;
+    float top = impossible;
     for (const drawable& t : tokens) top = std::max(top, t.key);
     double sum = 0, entropy = 0;
     for (const drawable& t : tokens) sum += static_cast<double>(std::exp(t.key - top));
@@ -8451,18 +8498,18 @@ inline void keep_typical(std::span<float> logits, float mass, processor_memory& 
         if (p > 0) entropy -= static_cast<double>(t.key * p);
     }
     for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
-    const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });
+    const std::size_t count = leading(tokens, 0, [&](float reached) { return reached < mass; });
     if (count == tokens.size()) return;
     const float farthest = tokens[count].key;
     for (const drawable& t : tokens)
-        if (t.key > farthest) logits[t.place] = detail::impossible;
+        if (t.key > farthest) logits[t.place] = impossible;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding
 
 // Portable pseudorandom numbers.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a mixed counter. All seeds are equally good.
 class random_source {
@@ -8485,11 +8532,11 @@ private:
     std::uint64_t m_state;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding
 
 // Sampler: chooses the next token from logits.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespace PALI_SIMD {
 
 /// Sampler of one sequence. Does not allocate after construction. Samplers with equal options make equal choices from equal logits.
 class sampler {
@@ -8508,7 +8555,7 @@ public:
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
         if (!std::isfinite(logits[best]))
-            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
+            throw error(errc::invalid_argument, {"the largest logit is ", in_decimal(logits[best]), " (token ", best,
                                                  "): no token can be chosen; are the weights complete and of the right dtype?"});
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
@@ -8552,11 +8599,11 @@ private:
     random_source m_random;
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD
 
 // Incremental detokenizer. It emits only complete characters, and its total output equals that of decoding all tokens at once.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Decodes a stream of tokens. The concatenation of all push() results and finish() equals `tokenizer::decode` of all tokens, for any
 /// tokens. Each result is valid UTF-8. Refers to the tokenizer, which must outlive the stream.
@@ -8597,11 +8644,11 @@ private:
     std::string m_ready;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::text
 
 // State of one answer: turns logits into tokens, text and callbacks.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespace PALI_SIMD {
 
 /// Chooses one token per decode step, streams the text, and decides when to stop. Allocates on construction, not per token.
 class answer {
@@ -8681,13 +8728,13 @@ private:
     bool m_complete = false; // no more tokens
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD
 
 // KV cache of one sequence, for all layers.
 
 #include <cstdlib>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace nn {
 
 /// Keys and values of earlier tokens: fixed capacity, one kernels::key_values per layer.
 class kv_cache {
@@ -8775,13 +8822,13 @@ private:
     std::byte* m_data = nullptr;                     // aligned pointer into m_memory
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::nn
 
 // The KV caches of a model, reused across calls.
 
 #include <deque>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// One KV cache per sequence of a batch.
 class kv_caches {
@@ -8805,7 +8852,7 @@ private:
     std::deque<kv_cache> m_caches; // a deque: references stay valid when it grows
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // Views for xtensor expressions whose instructions depend on compiler flags. Their types name the level, and so do the symbols of the
 // xtensor functions that are instantiated for them.
@@ -8891,7 +8938,7 @@ struct widen {
 
 // Progress of one call: images, prompts and tokens on one scale.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
 /// of the batch. After the callback has returned false it is not called again.
@@ -8932,14 +8979,14 @@ private:
     bool m_stopped = false;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // Detects Git LFS pointers. A clone without LFS has a text of three lines in place of each large file.
 
 #include <fstream>
 #include <system_error>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Whether `contents`, a file or its first 64 bytes, is a Git LFS pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 [[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
@@ -8960,11 +9007,11 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // A list of similar items for a message: the first ten, and how many more there are.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Counts items and keeps the text of the first ten.
 class short_list {
@@ -8996,11 +9043,11 @@ private:
     std::size_t m_count = 0;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Checks for tokens without an embedding row. Such tokens were added to the tokenizer, but the embedding of the model was not resized.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Opens the tokenizer of a checkpoint folder. `read` is the parsed config.json of that folder. Throws what the constructor of tokenizer
 /// throws. Throws errc::malformed_file if a tokenizer file is a Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no
@@ -9048,11 +9095,11 @@ inline void require_token_rows(const tokenizer& text, std::span<const token> ids
                          rows, " rows; remove it, or use a model that was trained with it: ", token_rows_cure});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // Maps rows of a batch to sequences.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace nn {
 
 /// Rows [first, first + count) of the batch are the next tokens of the sequence in `cache`: a whole prompt, or one token per decode step.
 struct sequence {
@@ -9061,11 +9108,11 @@ struct sequence {
     std::size_t count = 0;     ///< number of rows
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::nn
 
 // Execution context of a forward pass: threads and scratch memory.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
 struct context {
@@ -9095,11 +9142,11 @@ private:
     pass m_before;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Visitor of a model's tensors. The bind() of each module is the only list of its tensors.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /**
  * A node in the tree of names: the argument of bind(). Each module calls it once per tensor, with the published name, the member that holds
@@ -9125,11 +9172,11 @@ concept tensor_visitor = requires(const V& at, const std::string& name, rows<con
     { at.omits_or_repeats(name, name) } -> std::convertible_to<bool>;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights
 
 // Linear layer of vision tower, projector and decoder.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// y = x · wᵀ (+ bias), computed by kernels::product.
 template <weight_storage Storage>
@@ -9166,11 +9213,11 @@ struct linear {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Self-attention of the decoder: RoPE, grouped queries, and the prefix-LM mask over a KV cache.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Gemma's attention. Grouped-query attention: Ainslie et al., arXiv 2305.13245. Softcap and window: arXiv 2408.00118, section 2.
 template <decoder_config Config, weight_storage Storage>
@@ -9238,11 +9285,11 @@ private:
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // RMSNorm and LayerNorm with their weights.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Gemma's RMSNorm: x / rms(x) · (1 + scale); see kernels::rms_norm.
 struct rms_norm {
@@ -9290,11 +9337,11 @@ struct layer_norm {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Residual connection.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// x += y, in place and without a temporary; the shapes are equal.
 PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
@@ -9302,11 +9349,11 @@ PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
     xt::noalias(arch::view(x)) += arch::view(y);
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // A decoder layer: attention and gated MLP, each with its norms.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
@@ -9383,7 +9430,7 @@ struct gemma_block {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Reads one row of weights as float32, for embeddings.
 
@@ -9405,7 +9452,7 @@ void read_row(const quantized_rows<Bits>& w, std::size_t row, float* to) noexcep
 
 // The decoder: embeddings of image and text in, hidden states and logits out.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
 template <decoder_config Config, weight_storage Storage>
@@ -9488,11 +9535,11 @@ private:
     PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Memory from the operating system: read-only file mappings and anonymous pages. Only this file and core/system call the system directly.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// A whole file, mmapped read-only. Pages come from the page cache on first access and are shared with all processes that map the file.
 /// Truncating the file while it is mapped makes the next read fault (SIGBUS on POSIX): replace files by renaming.
@@ -9552,11 +9599,11 @@ private:
     std::size_t m_mapping_size = 0;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Tensor table of a checkpoint: names, dtypes, shapes and bytes.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// One tensor of a file. Does not own its bytes, which belong to the reader of the file.
 struct tensor_info {
@@ -9608,11 +9655,11 @@ using tensor_table = std::map<std::string, tensor_info, std::less<>>;
     return empty ? 0 : product;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Reader for one mmapped safetensors file: a zero-copy table of tensors.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
@@ -9642,11 +9689,11 @@ private:
     std::map<std::string, std::string, std::less<>> m_metadata;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // The weights of a checkpoint, one safetensors file or several shards, as one tensor table.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
 /// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
@@ -9697,11 +9744,11 @@ private:
 /// Whether files with this extension, such as ".bin", hold weights in any checkpoint format.
 [[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Converts stored elements to the dtype of the model.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// Whether weights of this dtype are supported: F32, BF16, F16.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
@@ -9719,8 +9766,6 @@ inline constexpr const char* conversion_cure =
     "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
-namespace detail {
-
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
@@ -9731,8 +9776,6 @@ void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     }
 }
 
-} // namespace detail
-
 /// Converts elements [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The dtype must be convertible.
 template <class To>
 void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
@@ -9740,19 +9783,19 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
     const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
     switch (tensor.type) {
     case dtype::bf16:
-        return detail::convert_as<bfloat16>(from, count, to);
+        return convert_as<bfloat16>(from, count, to);
     case dtype::f16:
-        return detail::convert_as<float16>(from, count, to);
+        return convert_as<float16>(from, count, to);
     default:
-        return detail::convert_as<float>(from, count, to);
+        return convert_as<float>(from, count, to);
     }
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights
 
 // Detects weights that other programs quantized, and unmerged adapters, by their tensor names.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The unsupported format of quantized weights: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for
 /// unquantized weights and for pali's own format.
@@ -9809,11 +9852,11 @@ inline void refuse_foreign_format(const tensor_table& tensors, const std::string
                      ", which is not supported; use the original checkpoint in BF16, F16 or F32: it can be loaded as int8 or int4"});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights
 
 // Tensor names of published checkpoints, and the variations that newer programs write.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// Converts a tensor name to that of the published checkpoints. Since 4.52, transformers prepends "model.", drops the decoder's inner
 /// "model." and moves the head to the top level. Version 5 also drops "vision_model.", and its saved files mix old and new names. A model
@@ -9838,8 +9881,6 @@ namespace pali { inline namespace PALI_ABI {
         if (name.starts_with(prefix.now)) return std::string(prefix.published) + std::string(name.substr(prefix.now.size()));
     return std::string(name);
 }
-
-namespace detail {
 
 /// Removes the segments that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 [[nodiscard]] inline std::string without_wrappers(std::string_view name) {
@@ -9870,8 +9911,6 @@ namespace detail {
     return std::nullopt;
 }
 
-} // namespace detail
-
 /// Published names of a checkpoint's tensors, which a wrapper or a training program may have renamed. Segments of wrappers are removed
 /// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors have it, even if other
 /// tensors lack it.
@@ -9880,13 +9919,12 @@ public:
     /// Reads only the names.
     explicit tensor_names(const tensor_table& tensors) {
         for (const auto& [name, tensor] : tensors)
-            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain))
-                m_prefixes.emplace(*prefix);
+            if (const std::string plain = without_wrappers(name); const auto prefix = prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
     }
 
     /// The published name of the tensor `name` of the file. An unknown name is returned unchanged, or without its prefix and wrappers.
     [[nodiscard]] std::string published(std::string_view name) const {
-        const std::string plain = detail::without_wrappers(name);
+        const std::string plain = without_wrappers(name);
         const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
         return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
     }
@@ -9933,13 +9971,13 @@ private:
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights
 
 // How the elements of a tensor reach the network: in place, copied, or converted.
 
 #include <variant>
 
-namespace pali { inline namespace PALI_ABI { namespace weights_detail {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
@@ -9971,11 +10009,11 @@ struct placed_tensor {
     }
 };
 
-}}} // namespace pali::PALI_ABI::weights_detail
+}}} // namespace pali::PALI_ABI::weights
 
 // Quantizes a stored matrix to 8 or 4 bits.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace weights { inline namespace PALI_SIMD {
 
 /// Describes the sizes that quantized_rows supports, for messages.
 template <std::size_t Bits>
@@ -10012,11 +10050,11 @@ quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thre
     return {codes, scales, count, width};
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::weights::PALI_SIMD
 
 // Binds the tensors of a checkpoint to the members of a model. Checks names and shapes first, then fills the members.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace weights { inline namespace PALI_SIMD {
 
 /// Collects the tensors that a model requests, reports all mismatches in one error, then fills the requested members. The members must not
 /// move before they are filled. Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
@@ -10222,19 +10260,17 @@ private:
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
         const std::size_t bytes = tensor.count() * sizeof(Element);
         if (tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16)) {
-            m_jobs.push_back({&tensor, bytes, small, weights_detail::as_stored{[set = std::move(set)](const std::byte* at) {
-                                  set(reinterpret_cast<const Element*>(at));
-                              }}});
+            m_jobs.push_back({&tensor, bytes, small,
+                              as_stored{[set = std::move(set)](const std::byte* at) { set(reinterpret_cast<const Element*>(at)); }}});
             return;
         }
-        m_jobs.push_back(
-            {&tensor, bytes, small, weights_detail::converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                 auto* const to = reinterpret_cast<Element*>(memory);
-                 constexpr std::size_t piece = std::size_t{1} << 18;
-                 threads.run_blocks(tensor.count(), piece,
-                                    [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
-                 set(to);
-             }}});
+        m_jobs.push_back({&tensor, bytes, small, converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                              auto* const to = reinterpret_cast<Element*>(memory);
+                              constexpr std::size_t piece = std::size_t{1} << 18;
+                              threads.run_blocks(tensor.count(), piece,
+                                                 [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
+                              set(to);
+                          }}});
     }
     template <class Element>
     void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
@@ -10245,7 +10281,7 @@ private:
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
         m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
-                          weights_detail::converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+                          converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
                               auto* const numbers = reinterpret_cast<Element*>(memory);
                               threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
@@ -10293,13 +10329,13 @@ private:
     }
 
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), false, weights_detail::as_stored{std::move(set)}});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), false, as_stored{std::move(set)}});
     }
     template <std::size_t Bits>
     void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false,
-                          weights_detail::converted{
-                              [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }}});
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, converted{[&tensor, &to](std::byte* memory, thread_pool& threads) {
+                              to = quantize<Bits>(tensor, memory, threads);
+                          }}});
     }
     void want_vector(const tensor_info& tensor, const float*& to) {
         want<float>(tensor, true, [&to](const float* data) { to = data; });
@@ -10322,14 +10358,14 @@ private:
     std::map<dtype, short_list> m_unread; // names of tensors with an unsupported dtype
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
-    std::vector<weights_detail::placed_tensor> m_jobs;
+    std::vector<placed_tensor> m_jobs;
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::weights::PALI_SIMD
 
 // Finds weights that are NaN or infinite.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// Index of the first element that is NaN or infinite; std::nullopt if there is none, or if the dtype is not BF16, F16 or F32.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
@@ -10369,11 +10405,11 @@ namespace pali { inline namespace PALI_ABI {
     return found;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights
 
 // Checks the tensors of a checkpoint: mismatches, unused tensors, weights that are not finite.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors. If `strict`, unused tensors and differences between index and
 /// shards are errors as well; otherwise `on_notice` gets at most one line for each of the two.
@@ -10414,11 +10450,11 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                                        "\nDownload the checkpoint again, or save it from a training run that did not diverge"});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // The multi-modal projector: a linear map from vision tower to decoder.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Maps patches of the vision tower to tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
@@ -10436,13 +10472,11 @@ struct projector {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Splits an image into patches, one row per patch.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace vision_detail {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// pixels (3, S, S) -> patches (A, A, 3, side, side), where A is S / side, rounded down.
 PALI_FLATTEN inline void copy_patches(const float* pixels, std::size_t image_size, std::size_t side, float* patches) noexcept {
@@ -10453,22 +10487,20 @@ PALI_FLATTEN inline void copy_patches(const float* pixels, std::size_t image_siz
     xt::noalias(arch::view(patches, {across, across, 3, side, side})) = xt::transpose(split, std::array<std::size_t, 5>{1, 3, 0, 2, 4});
 }
 
-} // namespace vision_detail
-
 /// pixels (3, S, S) -> (P, 3 · side · side), in scratch memory. S is `image_size` and P is (S / side)², rounded down per side. Patches come
 /// row by row; a patch has the order of convolution weights, (channel, y, x).
 [[nodiscard]] inline matrix_view cut_patches(const float* pixels, std::size_t image_size, std::size_t side, context& ctx) {
     const std::size_t across = image_size / side;
     matrix_view patches = ctx.take(across * across, 3 * side * side);
-    vision_detail::copy_patches(pixels, image_size, side, patches.data());
+    copy_patches(pixels, image_size, side, patches.data());
     return patches;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Self-attention of the vision tower: every patch attends to every patch.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Multi-head attention with biases and without a mask. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
 template <vision_config Config, weight_storage Storage>
@@ -10520,11 +10552,11 @@ private:
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // A layer of the vision tower: attention and MLP, each with its norm.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Two linear maps with the tanh approximation of GELU between them.
 template <vision_config Config, weight_storage Storage>
@@ -10573,11 +10605,11 @@ struct siglip_block {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // SigLIP vision tower: an image in, one vector per patch out.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, final norm; no pooling.
 template <vision_config Config, weight_storage Storage>
@@ -10622,11 +10654,11 @@ private:
     PALI_FLATTEN void add_positions(matrix_view& x) const noexcept { xt::noalias(arch::view(x)) += arch::floats(positions); }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Vision tower, projector and decoder, bound to the weights of a checkpoint.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Vision tower, projector and decoder. They have no weights until bind() is called.
 template <model_config Config, weight_storage Storage>
@@ -10660,7 +10692,7 @@ std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, co
     network_modules<dynamic, Storage> modules(read.sizes);
     binder names(files.tensors(), files.path().string());
     modules.bind(names.root(), read.tied);
-    check_tensors(files, names, read, strict, on_notice);
+    model_detail::check_tensors(files, names, read, strict, on_notice);
     return names.unused_names();
 }
 
@@ -10674,10 +10706,11 @@ public:
     /// Binds the tensors of the checkpoint `folder`. `read` is its parsed config.json. Throws errc::config_mismatch or
     /// errc::checkpoint_mismatch with a list of the mismatches, and errc::cancelled if `options.on_progress` returns false.
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
-        : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
+        : network_modules<Config, Storage>(config_detail::make_config<Config>(read)), positions(read.positions), m_tied(read.tied),
+          m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
         this->bind(names.root(), m_tied);
-        check_tensors(m_files, names, read, options.strict, options.on_notice);
+        model_detail::check_tensors(m_files, names, read, options.strict, options.on_notice);
         m_unused = names.unused_names();
         m_memory = names.finish(options.residency, ctx.threads, options.on_progress,
                                 [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
@@ -10689,7 +10722,7 @@ public:
     /// finite; the message names the tensors that are not finite.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
         matrix_view y = decoder.uncapped_logits(hidden, ctx);
-        if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
+        if (!kernels::are_finite(y.data(), y.size())) model_detail::throw_not_finite(m_files, m_unused);
         decoder.cap(y, ctx);
         return y;
     }
@@ -10708,20 +10741,16 @@ private:
     page_memory m_memory;
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD
 
 // Prefill: image features and prompt tokens through the decoder in one pass.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace model_detail {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Copies the features of an image, (tokens, hidden).
 PALI_FLATTEN inline void copy_features(const image_features& image, float* to) noexcept {
     xt::noalias(arch::view(to, {image.values.shape(0), image.values.shape(1)})) = arch::view(image.values);
 }
-
-} // namespace model_detail
 
 /// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
 /// memory. Throws errc::invalid_argument for features whose width is not `hidden` and for tokens outside the vocabulary.
@@ -10737,7 +10766,7 @@ template <class Network>
     matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
     float* to = x.data();
     for (const image_features& image : images) {
-        model_detail::copy_features(image, to);
+        copy_features(image, to);
         to += image.values.size();
     }
     for (const token id : text) {
@@ -10789,13 +10818,13 @@ template <class Network>
     return x;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD
 
 // The decode loop: prefill of one prompt after the other, then one decode step per token for all answers together.
 
 #include <chrono>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Measures wall time with a monotonic clock.
 class stopwatch {
@@ -10873,11 +10902,11 @@ template <class Network>
     return results;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD
 
 // Beam search over the decoder: each beam is a sequence with its own KV cache; all beams form one batch.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Maps beams to KV caches. The first child of a beam takes over its cache; each other child copies the generated part into an unused
 /// cache.
@@ -10991,11 +11020,11 @@ template <class Network>
     return result;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD
 
 // Reader for numpy's .npz archives: a table of tensors, like safetensors.hpp.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
@@ -11026,11 +11055,11 @@ private:
     tensor_table m_tensors;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Layers of the mask network.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace objects { inline namespace PALI_SIMD {
 
 /// Convolution that owns its weights: the file may be closed after pack().
 class conv_layer {
@@ -11092,11 +11121,11 @@ struct residual_block {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::objects::PALI_SIMD
 
 // Mask VQ-VAE, which defines the <seg...> tokens: decodes sixteen codes to a mask and encodes a mask to codes.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Sizes of the network. They define the meaning of <seg...> tokens and are the same in every file.
 struct mask_vqvae_sizes {
@@ -11299,13 +11328,11 @@ private:
 
 } // namespace PALI_SIMD
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // Places a decoded 64 x 64 mask in the image.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace object_detail {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
@@ -11385,7 +11412,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 
 [[nodiscard]] inline std::vector<std::uint8_t> hard_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
-        return kernels::make_exact_resample_weights(in, part.size, 1.0, image_detail::bilinear_weight, part.first, part.count);
+        return kernels::make_exact_resample_weights(in, part.size, 1.0, bilinear_weight, part.first, part.count);
     };
     const std::vector<float> from(values.data(), values.data() + values.size());
     const auto sums = resample<float_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
@@ -11396,8 +11423,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 
 [[nodiscard]] inline std::vector<std::uint8_t> soft_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
-        return kernels::in_fixed_point(
-            kernels::make_exact_resample_weights(in, part.size, 2.0, image_detail::bicubic_weight, part.first, part.count));
+        return kernels::in_fixed_point(kernels::make_exact_resample_weights(in, part.size, 2.0, bicubic_weight, part.first, part.count));
     };
     std::vector<std::uint8_t> from(values.size());
     std::transform(values.data(), values.data() + values.size(), from.begin(), [](float v) {
@@ -11423,8 +11449,6 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-} // namespace object_detail
-
 /**
  * Scales a decoded mask to its box and places it in a mask of the image's size.
  *
@@ -11441,27 +11465,27 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
  */
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
                                      std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
-    object_detail::check_divisor("place_mask", loc_divisor);
+    check_divisor("place_mask", loc_divisor);
     const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides before multiplying: the rounding can change the truncated result
-        return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
+        return whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
-    return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
-                                   width, height, style);
+    return place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)}, width, height,
+                    style);
 }
 
 /// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, if the box is not finite, or if
 /// a side of it is longer than 2^24 pixels.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
-    const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };
-    return object_detail::place_at(values, {pixel(where.x0), pixel(where.y0), pixel(where.x1), pixel(where.y1)}, width, height, style);
+    const auto pixel = [&](float at) { return whole_pixel(static_cast<double>(at), style); };
+    return place_at(values, {pixel(where.x0), pixel(where.y0), pixel(where.x1), pixel(where.y1)}, width, height, style);
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects
 
 // Converts answers of detect and segment to objects: boxes in pixels, scores, masks.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Returns the generation options for a detect or segment prompt: options.generate, with decoding restricted to the grammar if
 /// options.constrained is set. In that case it throws what object_constraint throws.
@@ -11508,13 +11532,11 @@ inline namespace PALI_SIMD {
 
 } // namespace PALI_SIMD
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail
 
 // Evaluates a given text: log-probabilities, hidden states, logits.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace model_detail {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Runs the whole sequence through the decoder in one pass. Returns (T, hidden) in scratch memory, before the final norm.
 template <class Network>
@@ -11527,14 +11549,12 @@ template <class Network>
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, ctx, unobserved);
 }
 
-} // namespace model_detail
-
 /// Hidden states after the final norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                    std::string_view suffix, kv_caches& caches, context& ctx) {
     const arena::frame frame(ctx.scratch);
-    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
+    const auto x = forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
     return copy_of(net.decoder.normalise(x, ctx));
 }
 
@@ -11543,7 +11563,7 @@ template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                             std::string_view suffix, kv_caches& caches, context& ctx) {
     const arena::frame frame(ctx.scratch);
-    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
+    const auto x = forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
     return copy_of(net.logits(net.decoder.normalise(x, ctx), ctx));
 }
 
@@ -11556,7 +11576,7 @@ template <class Network>
     score_result result;
     result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
-    auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
+    auto x = forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
     constexpr std::size_t rows_at_once = 8; // 8 MB of logits for a released model
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(ctx.scratch);
@@ -11571,7 +11591,7 @@ template <class Network>
     return result;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD
 
 // Bodies of model.hpp: how a call uses the networks.
 
@@ -11595,25 +11615,25 @@ struct model_bodies<Config, Weights> {
 template <model_config Config, weight_storage Weights>
 struct model<Config, Weights>::state {
     state(const std::filesystem::path& from, const load_options& options)
-        : folder(folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
-          text(open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
+        : folder(core::folder_of_checkpoint(from)), read(read_checkpoint_config(from)), ctx(options.threads, options.pin_threads),
+          text(model_detail::open_tokenizer(folder, read)), net(from, read, options, ctx), eos(read.eos.begin(), read.eos.end()),
           mask_file(options.mask_decoder), caches(options.kv_cache) {
         if (options.on_notice)
-            if (const std::string missing = describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
+            if (const std::string missing = model_detail::describe_tokens_without_rows(text, net.config.vocab); !missing.empty())
                 options.on_notice(folder.string() + ": " + missing);
         load_s = clock.lap();
     }
 
-    stopwatch clock;
+    model_detail::stopwatch clock;
     std::filesystem::path folder;
     checkpoint_config read;
-    context ctx;
+    core::context ctx;
     tokenizer text;
-    network<Config, Weights> net;
+    nn::network<Config, Weights> net;
     std::vector<token> eos;
     std::filesystem::path mask_file;
-    std::optional<mask_vqvae> masks; // loaded on first use
-    kv_caches caches;
+    std::optional<objects::mask_vqvae> masks; // loaded on first use
+    model_detail::kv_caches caches;
     std::mutex busy;
     std::atomic<std::thread::id> caller{}; // thread of the running call
     double load_s = 0;
@@ -11642,65 +11662,68 @@ struct model<Config, Weights>::state {
     };
 
     /// Progress of a call that encodes `images` images, answers `requests` requests and makes up to `tokens` decode steps.
-    [[nodiscard]] call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
-                                            std::size_t tokens) const {
+    [[nodiscard]] model_detail::call_progress progress_of(const progress_callback& callback, std::size_t images, std::size_t requests,
+                                                          std::size_t tokens) const {
         return {callback, images * net.vision.layers.size() + requests * net.decoder.layers.size() + tokens};
     }
 
     /// Throws errc::invalid_prompt for a prompt that is too long. Called before images are encoded.
-    void require_room(std::size_t images, std::string_view prompt) const { (void)lay_out(net, text, images * net.image_tokens(), prompt); }
+    void require_room(std::size_t images, std::string_view prompt) const {
+        (void)model_detail::lay_out(net, text, images * net.image_tokens(), prompt);
+    }
 
     /// Encodes an image. Returns std::nullopt if the callback cancels.
-    [[nodiscard]] std::optional<image_features> see(const image& image, call_progress& progress) {
+    [[nodiscard]] std::optional<image_features> see(const image& image, model_detail::call_progress& progress) {
         const preprocessing& input = read.image;
         if (!input.do_resize && (image.width != input.width || image.height != input.height))
             throw error(errc::unsupported_config, {read.image_file.string(), ": do_resize is off, but an image has ", image.width, " x ",
                                                    image.height, " pixels and the model needs ", input.width, " x ", input.height,
                                                    ": set do_resize to true, or resize the images first"});
-        const tensor<3> pixels = preprocess(image, input);
+        const tensor<3> pixels = image_detail::preprocess(image, input);
         if (!progress.begin("image")) return std::nullopt;
-        const arena::frame frame(ctx.scratch);
+        const core::arena::frame frame(ctx.scratch);
         const auto x = net.vision(pixels.data(), ctx, [&](std::size_t, const matrix_view&) { return progress.advance("image"); });
         if (progress.stopped()) return std::nullopt;
-        return image_features{copy_of(net.project(x, ctx)), image.width, image.height};
+        return image_features{core::copy_of(net.project(x, ctx)), image.width, image.height};
     }
-    [[nodiscard]] image_features see_or_throw(const image& image, call_progress& progress) {
+    [[nodiscard]] image_features see_or_throw(const image& image, model_detail::call_progress& progress) {
         auto features = see(image, progress);
         if (!features) throw error(errc::cancelled, "the callback stopped encoding an image");
         return std::move(*features);
     }
-    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, call_progress& progress) {
+    [[nodiscard]] std::vector<image_features> see_each(std::span<const image> several, model_detail::call_progress& progress) {
         std::vector<image_features> seen;
         seen.reserve(several.size());
         for (const image& image : several) seen.push_back(see_or_throw(image, progress));
         return seen;
     }
 
-    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, call_progress& progress) {
+    [[nodiscard]] std::vector<generation> answer_all(std::span<const request> requests, model_detail::call_progress& progress) {
         for (const request& one : requests) one.options.validate();
         const auto beams = [](const request& one) { return one.options.num_beams > 1; };
-        if (std::none_of(requests.begin(), requests.end(), beams)) return pali::generate(net, text, eos, requests, caches, ctx, progress);
+        if (std::none_of(requests.begin(), requests.end(), beams))
+            return model_detail::generate(net, text, eos, requests, caches, ctx, progress);
         std::vector<generation> results; // each beam search is a batch of its own, so requests run one after the other
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const request& one = requests[i];
             std::size_t image_tokens = 0;
             for (const image_features& image : one.images) image_tokens += image.values.shape(0);
             if (progress.stopped()) results.push_back(cancelled(one.prompt, image_tokens, 0));
-            else if (beams(one)) results.push_back(search_beams(net, text, eos, one, caches, ctx, progress, i));
-            else results.push_back(std::move(pali::generate(net, text, eos, std::span(&one, 1), caches, ctx, progress, i).front()));
+            else if (beams(one)) results.push_back(model_detail::search_beams(net, text, eos, one, caches, ctx, progress, i));
+            else results.push_back(std::move(model_detail::generate(net, text, eos, std::span(&one, 1), caches, ctx, progress, i).front()));
         }
         if (!progress.stopped()) progress.complete("search");
         return results;
     }
     [[nodiscard]] std::vector<generation> answer_each_of(std::span<const image_features> seen, std::string_view prompt,
-                                                         const generate_options& options, call_progress& progress) {
+                                                         const generate_options& options, model_detail::call_progress& progress) {
         std::vector<request> requests;
         for (const image_features& image : seen) requests.push_back({.images = std::span(&image, 1), .prompt = prompt, .options = options});
         return answer_all(requests, progress);
     }
     /// A cancelled answer without tokens.
     [[nodiscard]] generation cancelled(std::string_view prompt, std::size_t image_tokens, double seconds) const {
-        const prompt_layout layout = layout_prompt(text, prompt, image_tokens);
+        const text::prompt_layout layout = text::layout_prompt(text, prompt, image_tokens);
         generation result;
         result.prompt_tokens.assign(layout.tokens.begin() + static_cast<std::ptrdiff_t>(image_tokens), layout.tokens.end());
         result.finish = finish_reason::cancelled;
@@ -11709,9 +11732,9 @@ struct model<Config, Weights>::state {
     }
 
     [[nodiscard]] std::optional<std::filesystem::path> find_mask_file() const {
-        return mask_file.empty() ? find_mask_vqvae(folder) : mask_file;
+        return mask_file.empty() ? objects::find_mask_vqvae(folder) : mask_file;
     }
-    [[nodiscard]] const mask_vqvae& mask_decoder() {
+    [[nodiscard]] const objects::mask_vqvae& mask_decoder() {
         if (masks) return *masks;
         const std::optional<std::filesystem::path> file = find_mask_file();
         if (!file)
@@ -11723,13 +11746,14 @@ struct model<Config, Weights>::state {
         return masks.emplace(*file);
     }
     [[nodiscard]] std::vector<findings> find(std::span<const image_features> seen, pointing kind, std::string_view things,
-                                             const find_options& options, call_progress& progress) {
-        const mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
-        std::vector<generation> said = answer_each_of(seen, prompt_of(kind, things), decoding_of(options, kind, things, text), progress);
+                                             const find_options& options, model_detail::call_progress& progress) {
+        const objects::mask_vqvae* const decoder = kind == pointing::masks ? &mask_decoder() : nullptr;
+        std::vector<generation> said =
+            answer_each_of(seen, model_detail::prompt_of(kind, things), model_detail::decoding_of(options, kind, things, text), progress);
         std::vector<findings> found;
         found.reserve(said.size());
         for (std::size_t i = 0; i < said.size(); ++i)
-            found.push_back(read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, ctx));
+            found.push_back(model_detail::read_findings(std::move(said[i]), text, seen[i].width, seen[i].height, decoder, options, ctx));
         return found;
     }
 };
@@ -11737,7 +11761,7 @@ struct model<Config, Weights>::state {
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::model(const std::filesystem::path& folder, const load_options& options) {
     (void)kernels::active().usable(); // reports an unsupported PALI_ARCH before a kernel is called
-    m_state = std::make_unique<state>(find_checkpoint(folder), options);
+    m_state = std::make_unique<state>(core::find_checkpoint(folder), options);
 }
 template <model_config Config, weight_storage Weights>
 model<Config, Weights>::~model() = default;
@@ -11784,7 +11808,7 @@ std::string model<Config, Weights>::arch() {
 template <model_config Config, weight_storage Weights>
 image_features model<Config, Weights>::encode(const image& image, const progress_callback& on_progress) {
     const typename state::call call(*m_state);
-    call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
+    model_detail::call_progress progress = m_state->progress_of(on_progress, 1, 0, 0);
     return m_state->see_or_throw(image, progress);
 }
 
@@ -11792,9 +11816,9 @@ template <model_config Config, weight_storage Weights>
 generation model<Config, Weights>::generate(std::span<const image> images, std::string_view prompt, const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    stopwatch clock;
+    model_detail::stopwatch clock;
     m_state->require_room(images.size(), prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, images.size(), 1, options.max_new_tokens);
+    model_detail::call_progress progress = m_state->progress_of(options.on_progress, images.size(), 1, options.max_new_tokens);
     std::vector<image_features> seen;
     for (const pali::image& image : images) {
         auto features = m_state->see(image, progress);
@@ -11821,7 +11845,7 @@ std::vector<generation> model<Config, Weights>::generate(std::span<const request
         tokens = std::max(tokens, one.options.max_new_tokens);
         if (!*callback) callback = &one.options.on_progress;
     }
-    call_progress progress = m_state->progress_of(*callback, 0, requests.size(), tokens);
+    model_detail::call_progress progress = m_state->progress_of(*callback, 0, requests.size(), tokens);
     return m_state->answer_all(requests, progress);
 }
 template <model_config Config, weight_storage Weights>
@@ -11829,9 +11853,9 @@ std::vector<generation> model<Config, Weights>::generate_each(std::span<const im
                                                               const generate_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    stopwatch clock;
+    model_detail::stopwatch clock;
     m_state->require_room(1, prompt);
-    call_progress progress = m_state->progress_of(options.on_progress, images.size(), images.size(), options.max_new_tokens);
+    model_detail::call_progress progress = m_state->progress_of(options.on_progress, images.size(), images.size(), options.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
     std::vector<generation> said = m_state->answer_each_of(seen, prompt, options, progress);
@@ -11843,7 +11867,7 @@ template <model_config Config, weight_storage Weights>
 findings model<Config, Weights>::find(const image_features& image, pointing kind, std::string_view things, const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
+    model_detail::call_progress progress = m_state->progress_of(options.generate.on_progress, 0, 1, options.generate.max_new_tokens);
     return std::move(m_state->find(std::span(&image, 1), kind, things, options, progress).front());
 }
 template <model_config Config, weight_storage Weights>
@@ -11851,10 +11875,10 @@ std::vector<findings> model<Config, Weights>::find_each(std::span<const image> i
                                                         const find_options& options) {
     options.validate();
     const typename state::call call(*m_state);
-    stopwatch clock;
+    model_detail::stopwatch clock;
     if (kind == pointing::masks) (void)m_state->mask_decoder(); // fails before the images are encoded
-    m_state->require_room(1, prompt_of(kind, things));
-    call_progress progress =
+    m_state->require_room(1, model_detail::prompt_of(kind, things));
+    model_detail::call_progress progress =
         m_state->progress_of(options.generate.on_progress, images.size(), images.size(), options.generate.max_new_tokens);
     const std::vector<image_features> seen = m_state->see_each(images, progress);
     const double seconds = clock.lap();
@@ -11867,31 +11891,31 @@ findings model<Config, Weights>::read(generation said, const image_features& ima
     options.validate();
     const typename state::call call(*m_state);
     const bool masks = said.text.find("<seg") != std::string::npos && m_state->find_mask_file();
-    return read_findings(std::move(said), m_state->text, image.width, image.height, masks ? &m_state->mask_decoder() : nullptr, options,
-                         m_state->ctx);
+    return model_detail::read_findings(std::move(said), m_state->text, image.width, image.height,
+                                       masks ? &m_state->mask_decoder() : nullptr, options, m_state->ctx);
 }
 
 template <model_config Config, weight_storage Weights>
 score_result model<Config, Weights>::score(std::span<const image_features> images, std::string_view prompt, std::string_view answer) {
     const typename state::call call(*m_state);
-    return pali::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->ctx);
+    return model_detail::score(m_state->net, m_state->text, images, prompt, answer, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::hidden_states(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
+    return model_detail::hidden_states(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 template <model_config Config, weight_storage Weights>
 matrix model<Config, Weights>::logits(std::span<const image_features> images, std::string_view prompt, std::string_view suffix) {
     const typename state::call call(*m_state);
-    return pali::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
+    return model_detail::logits(m_state->net, m_state->text, images, prompt, suffix, m_state->caches, m_state->ctx);
 }
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
 // Writes files atomically: a file is complete or unchanged.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Writes a file in pieces. The data go to `<path>.part`, which finish() renames to `path`. Without finish(), an existing file stays
 /// unchanged.
@@ -11990,11 +12014,11 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::b
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Writer for safetensors files.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Free text by key, stored in the header of a file.
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
@@ -12047,12 +12071,12 @@ private:
 /// shape, errc::cannot_write on I/O errors.
 void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Unicode character classes (word characters, white space) for added tokens with the flags single_word, lstrip and rstrip. The table of
 // word characters was printed by tests/golden/tokenizer_json.py --words (tokenizers 0.23.3).
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Inclusive range of code points.
 struct code_range {
@@ -12221,11 +12245,11 @@ template <std::size_t N>
     return all - text.size();
 }
 
-}}} // namespace pali::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Compares the two vocabulary files of a folder.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Differences between tokenizer.model and tokenizer.json of a folder: pieces, merges, and the tokens that transformers cuts out of a text.
 /// One sentence per difference, at most ten; empty unless the folder has both files. The class tokenizer does not need this function: it
@@ -12234,7 +12258,7 @@ namespace pali { inline namespace PALI_ABI {
 /// Throws errc::cannot_open, errc::malformed_tokenizer and errc::unsupported_format as tokenizer does. Takes 0.5 s for Gemma's vocabulary.
 [[nodiscard]] std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::text
 
 #endif // PALI_PART_NETWORKS
 
@@ -12249,7 +12273,9 @@ namespace pali { inline namespace PALI_ABI {
 namespace pali { inline namespace PALI_ABI {
 
 /// The storage type that a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
-[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+[[nodiscard]] inline std::string quantized_weights(const files::checkpoint_files& files) { return files.metadata(weights::weights_key); }
+
+namespace model_detail {
 
 /// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
@@ -12381,7 +12407,7 @@ template <weight_storage Storage>
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
                                                  describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
         entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
+        entries[name + std::string(weights::scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
     }
     return entries;
 }
@@ -12394,6 +12420,12 @@ template <weight_storage Storage>
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
     return unused;
 }
+
+} // namespace PALI_SIMD
+
+} // namespace model_detail
+
+inline namespace PALI_SIMD {
 
 /// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
 /// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
@@ -12409,7 +12441,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
                          const progress_callback& progress = {}, bool overwrite = false) {
     using quantized_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
-    const checkpoint_files files(given);
+    const files::checkpoint_files files(given);
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantized_weights(files); !weights.empty())
         throw error(errc::invalid_argument,
@@ -12419,17 +12451,18 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
         throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; choose another folder"});
 
-    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
-    const name_set unused = check_folder(files, config);
-    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
-    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
-    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
-    if (!overwrite) require_nothing_replaced(beside, to);
+    const checkpoint_config config = read_checkpoint_config(core::folder_of_checkpoint(from));
+    const model_detail::name_set unused = model_detail::check_folder(files, config);
+    const model_detail::coded_matrices::names in_codes = model_detail::matrices_in_codes<Storage>(files, config);
+    const auto entries = model_detail::quantized_entries<Storage>(files.tensors(), in_codes);
+    const std::filesystem::path beside = core::folder_of_checkpoint(from); // the files that a model needs in addition to its weights
+    if (!overwrite) model_detail::require_nothing_replaced(beside, to);
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
 
-    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
-    thread_pool pool(threads);
+    files::safetensors_writer out(to / "model.safetensors", entries,
+                                  {{"format", "pt"}, {std::string(weights::weights_key), Storage::name}});
+    core::thread_pool pool(threads);
     std::size_t whole = 0, done = 0; // bytes of all tensors
     for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
     const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
@@ -12439,12 +12472,12 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
             throw error(errc::cancelled, {to.string(), ": the callback stopped the quantization"});
     };
     std::vector<std::byte> memory;
-    const tensor_names names(files.tensors());
+    const weights::tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
         if (!in_codes.contains(names.published(name))) {
-            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
+            if (const auto at = unused.contains(name) ? std::nullopt : weights::find_not_finite(tensor))
                 throw error(errc::malformed_file,
-                            {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite: element ", *at});
+                            {tensor.file, ": tensor ", core::in_quotes(name), " has a value that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -12453,19 +12486,19 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
         const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
                                                                                quantized_matrix::strip * quantized_matrix::strip);
         for (std::size_t first = 0; first < rows; first += rows_a_piece) {
-            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
-            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
-            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
-            if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite in row ",
-                                                   first + *at / tensor.shape[1]});
+            const files::tensor_info piece = model_detail::slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
+            memory.resize(weights::quantized_bytes<quantized_matrix::bits>(piece));
+            weights::quantize<quantized_matrix::bits>(piece, memory.data(), pool);
+            if (const auto at = weights::find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", core::in_quotes(name),
+                                                   " has a value that is not finite in row ", first + *at / tensor.shape[1]});
             const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));
-            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
+            out.append(name + std::string(weights::scales_suffix), std::span(memory).subspan(codes));
             pass(piece.bytes);
         }
     }
-    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
+    if (!std::filesystem::equivalent(beside, to, failed)) model_detail::copy_all_but_weights(beside, to);
     out.finish();
 }
 
@@ -12475,9 +12508,9 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
 
 // Writes a model to a safetensors file, with the tensor names and dtypes of its checkpoint.
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI {
 
-namespace write_detail {
+namespace model_detail { inline namespace PALI_SIMD {
 
 /// Appends `count` elements to tensor `name`, converted to `type` in pieces.
 template <class Element>
@@ -12559,7 +12592,9 @@ private:
     std::string m_prefix;
 };
 
-} // namespace write_detail
+}} // namespace model_detail::PALI_SIMD
+
+inline namespace PALI_SIMD {
 
 /// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
 /// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
@@ -12567,21 +12602,22 @@ private:
 /// model's storage is quantized differently from the file, and errc::cannot_write.
 template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
-    const tensor_table& table = net.files().tensors();
-    const tensor_names names(table);
-    std::map<std::string, const tensor_info*, std::less<>> there;
+    const files::tensor_table& table = net.files().tensors();
+    const weights::tensor_names names(table);
+    std::map<std::string, const files::tensor_info*, std::less<>> there;
     for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
-    write_detail::collected::tensors tensors;
-    net.bind(write_detail::collected(tensors, there), net.tied());
+    model_detail::collected::tensors tensors;
+    net.bind(model_detail::collected(tensors, there), net.tied());
 
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    std::map<std::string, files::safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
-    safetensors_writer out(to, entries, net.files().metadata());
+    files::safetensors_writer out(to, entries, net.files().metadata());
     for (const auto& [name, tensor] : table) {
         if (out.missing(name) == 0) continue; // scales, written together with their codes
         const auto held = tensors.find(names.published(name));
         if (held == tensors.end()) {
-            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
+            if (!name.ends_with(weights::scales_suffix) ||
+                !tensors.contains(names.published(name.substr(0, name.size() - weights::scales_suffix.size()))))
                 out.append(name, tensor.bytes);
             continue;
         }
@@ -12590,7 +12626,9 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
     out.finish();
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI
 
 #endif // PALI_PART_REST
 
@@ -12605,7 +12643,9 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
     std::apply(
         [&](const auto&... v) {
             const auto check = [&](const auto& one) {
-                if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
+                if (!found &&
+                    config_detail::differences(config_detail::sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty())
+                    found = one.name;
             };
             (check(v), ...);
         },
@@ -12617,7 +12657,7 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
 
 // Checks that a file or folder exists. Included by bodies only.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Returns the status of `path`. Throws errc::cannot_open with `advice` if the path does not exist; `kind` ("file", "folder") is the word
 /// for it in the message. Throws errc::cannot_open with the system's message if existence cannot be determined: a parent folder may not be
@@ -12640,7 +12680,7 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
     return file;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core
 
 // Input of the decoders, and checked reading of untrusted bytes.
 
@@ -15048,8 +15088,8 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
-    const auto cannot_open = [&](error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
-    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder; an image file is needed");
+    const auto cannot_open = [&](core::error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
+    if (std::filesystem::is_directory(core::require_path(path, "image"))) throw cannot_open("is a folder; an image file is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 
@@ -15090,7 +15130,7 @@ PALI_INLINE image read_image(const std::filesystem::path& path, const read_optio
 
 #include <nlohmann/json.hpp>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, calls `repeated` and keeps the later value.
 class strict_json_reader {
@@ -15212,11 +15252,11 @@ private:
     return document;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core
 
 // Reader for one object of a JSON configuration that collects problems. Included only by checkpoint_config.ipp.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Collects all problems of a checkpoint's configuration.
 struct config_problems {
@@ -15359,13 +15399,13 @@ private:
     config_problems& m_problems;
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Body of checkpoint_config.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
-namespace detail {
+namespace config_detail {
 
 inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
 
@@ -15609,34 +15649,34 @@ PALI_INLINE void read_image(const config_section& file, preprocessing& out, std:
         file.malformed("size", {"the image_size of config.json (", side, " x ", side, " pixels)"});
 }
 
-} // namespace detail
+} // namespace config_detail
 
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& given) {
-    using detail::config_section;
-    const std::filesystem::path place = find_checkpoint(folder_of_checkpoint(given));
+    using config_detail::config_section;
+    const std::filesystem::path place = core::find_checkpoint(core::folder_of_checkpoint(given));
     checkpoint_config out;
     out.file = place / "config.json";
-    detail::require_path(out.file, "file", "; a checkpoint is a folder in the Hugging Face format, with config.json next to the weights");
+    core::require_path(out.file, "file", "; a checkpoint is a folder in the Hugging Face format, with config.json next to the weights");
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
         std::error_code ignored;
-        return std::filesystem::exists(path, ignored) ? detail::read_strict_json(path, errc::malformed_config) : nlohmann::json::object();
+        return std::filesystem::exists(path, ignored) ? core::read_strict_json(path, errc::malformed_config) : nlohmann::json::object();
     };
-    const nlohmann::json config = detail::read_strict_json(out.file, errc::malformed_config);
-    detail::config_problems problems;
+    const nlohmann::json config = core::read_strict_json(out.file, errc::malformed_config);
+    config_detail::config_problems problems;
     problems.folder = place;
-    const config_section top(&config, "config.json: ", problems);
+    const config_detail::config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "only \"paligemma\" is supported (PaliGemma and PaliGemma 2), not models derived from it");
     problems.raise(); // the rest of the file would be meaningless
     // quantization_config is ignored: it may remain after the weights were saved unquantized again. The tensors decide
     // (weights/foreign.hpp).
 
-    out.sizes = detail::read_text(top);
+    out.sizes = config_detail::read_text(top);
     out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, config_fields::most_tokens);
     out.tied = top.flag("tie_word_embeddings", true);
-    out.sizes.vision = detail::read_vision(top);
+    out.sizes.vision = config_detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, config_fields::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
         top.malformed("projection_dim", {"the hidden_size of text_config (", out.sizes.hidden, ")"});
@@ -15647,19 +15687,20 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
         if (out.dtype.empty() && top.find_value(key) != nullptr) out.dtype = top.text(key, "");
 
     const nlohmann::json generation = read_optional("generation_config.json");
-    detail::read_ids(config_section(&generation, "generation_config.json: ", problems), top, out);
+    config_detail::read_ids(config_detail::config_section(&generation, "generation_config.json: ", problems), top, out);
 
     const std::size_t side = out.sizes.vision.image_size;
     if (side != 0) out.image.width = out.image.height = side;
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
-    if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
+    if (const config_detail::config_section nested =
+            config_detail::config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
         out.image_file = place / "processor_config.json";
-        detail::read_image(nested, out.image, side);
+        config_detail::read_image(nested, out.image, side);
     } else {
         out.image_file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
-        detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
+        config_detail::read_image(config_detail::config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }
     problems.raise();
     return out;
@@ -15705,7 +15746,7 @@ PALI_INLINE std::vector<object> merge(std::vector<object> objects, const merge_o
 
 #include <unordered_map>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// An added token and its matching rules; the flags are those of transformers' AddedToken.
 struct added_token {
@@ -15806,11 +15847,11 @@ private:
     std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Vocabulary table, filled from tokenizer.model or tokenizer.json. Implementation header.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Piece types, numbered as in sentencepiece_model.proto.
 enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
@@ -15901,13 +15942,13 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     }
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Byte-pair encoding (BPE) as in transformers: the pair with the lowest rank is merged first. Implementation header.
 
 #include <queue>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// A BPE merge: ids of the two pieces and of the result.
 struct piece_merge {
@@ -16060,12 +16101,12 @@ private:
     std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of the byte pieces
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Parser for tokenizer.model (protobuf). Validates the file before sentencepiece reads it, because sentencepiece trusts its input and logs
 // to standard error. Implementation header.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// The fields of a ModelProto that matter for a Gemma-style vocabulary; views into the parsed bytes. Defaults as in
 /// sentencepiece_model.proto.
@@ -16271,7 +16312,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return out;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Encodes with sentencepiece if its ids are known to equal those of transformers. Implementation header.
 
@@ -16279,7 +16320,7 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
 
 #include <exception>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Builds sentencepiece's tables on a background thread: Gemma's take 0.1 s, and the image is usually processed before any text is encoded.
 class sentencepiece_encoder {
@@ -16356,11 +16397,11 @@ private:
     mutable std::thread m_loading; // not std::jthread, which is only experimental in libc++ 19
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Small files of a tokenizer. Implementation header.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's tokenizer.model has 4 MB
@@ -16399,11 +16440,11 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return names;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // A file as a sequence of bytes for a parser, without loading the whole file. Included by bodies only.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Input iterator over the bytes of a file, read in blocks of 64 KB. A default-constructed iterator is the end.
 class file_bytes {
@@ -16443,12 +16484,12 @@ private:
     const char* m_end = nullptr;
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core
 
 // SAX handler for tokenizer.json as transformers saves it for GemmaTokenizer. The file has 34 MB; neither its text nor a DOM is kept.
 // Implementation header.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, whose address does not change when the
 /// object is moved.
@@ -16724,11 +16765,11 @@ private:
     std::map<std::string, int, std::less<>> m_entry_keys;
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // Reads tokenizer.json and checks that its settings are those of Gemma. Implementation header.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Accepts only the configuration of transformers' GemmaTokenizer.
 PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
@@ -16817,25 +16858,25 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     return out;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text
 
 // The tables of a tokenizer, and how they are read from tokenizer.model, tokenizer.json and added_tokens.json. Implementation header.
 
 namespace pali { inline namespace PALI_ABI {
 
 struct tokenizer::parts {
-    std::string file;                  // for messages
-    std::string bytes;                 // contents of tokenizer.model
-    std::vector<char> texts;           // pieces of tokenizer.json
-    std::array<std::string, 3> names;  // texts of BOS, EOS and padding, if other files name them
-    detail::sentencepiece_model model; // views of the above; for a tokenizer.json, only the pieces
-    std::optional<detail::merge_table> merges;
-    std::map<std::string, detail::added_token, std::less<>> added; // by text
-    std::string added_file;                                        // the last file that added tokens
-    std::map<token, const detail::added_token*> outside;           // the part of `added` whose ids are not in the model
-    detail::added_token_finder raw, normalized;                    // finders of `added`, applied before and after spaces become U+2581
-    std::optional<detail::piece_merger> merger;
-    std::optional<detail::sentencepiece_encoder> sentencepiece;
+    std::string file;                 // for messages
+    std::string bytes;                // contents of tokenizer.model
+    std::vector<char> texts;          // pieces of tokenizer.json
+    std::array<std::string, 3> names; // texts of BOS, EOS and padding, if other files name them
+    text::sentencepiece_model model;  // views of the above; for a tokenizer.json, only the pieces
+    std::optional<text::merge_table> merges;
+    std::map<std::string, text::added_token, std::less<>> added; // by text
+    std::string added_file;                                      // the last file that added tokens
+    std::map<token, const text::added_token*> outside;           // the part of `added` whose ids are not in the model
+    text::added_token_finder raw, normalized;                    // finders of `added`, applied before and after spaces become U+2581
+    std::optional<text::piece_merger> merger;
+    std::optional<text::sentencepiece_encoder> sentencepiece;
     token bos = 0, eos = 0, newline = 0;
     std::optional<token> pad, image;
     std::array<token, 1024> loc{};
@@ -16843,7 +16884,7 @@ struct tokenizer::parts {
 
     [[nodiscard]] bool in_model(token id) const noexcept { return id >= 0 && static_cast<std::size_t>(id) < model.pieces.size(); }
     /// The piece of an id that is in the model.
-    [[nodiscard]] const detail::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
+    [[nodiscard]] const text::model_piece& at(token id) const noexcept { return model.pieces[static_cast<std::size_t>(id)]; }
     [[nodiscard]] std::optional<token> find(std::string_view text) const noexcept {
         const auto found = model.find(text);
         return found ? std::optional(static_cast<token>(*found)) : std::nullopt;
@@ -16856,15 +16897,15 @@ struct tokenizer::parts {
     }
     void read_model(const std::filesystem::path& path);
     void read_json(const std::filesystem::path& path);
-    void add(const std::string& from, std::vector<detail::added_token> tokens);
+    void add(const std::string& from, std::vector<text::added_token> tokens);
     void reserve(std::optional<token> image_id);
     void find_ids();
     void find_places();
     void build_finders();
-    [[nodiscard]] bool is_reserved(const detail::added_token& one) const;
+    [[nodiscard]] bool is_reserved(const text::added_token& one) const;
 };
 
-namespace detail {
+namespace text {
 
 /// "<loc0007>": a name and digits. Uses append(), because g++ 12 warns about operator+ at -O3 (GCC bug 105651).
 [[nodiscard]] PALI_INLINE std::string numbered_piece(const char* name, int digits, std::size_t i) {
@@ -16889,57 +16930,59 @@ namespace detail {
     return out;
 }
 
-} // namespace detail
+} // namespace text
 
 PALI_INLINE void tokenizer::parts::read_model(const std::filesystem::path& path) {
     file = path.string();
-    detail::require_path(path, "file",
-                         "; a checkpoint needs its model's vocabulary: sentencepiece's tokenizer.model or transformers' tokenizer.json");
-    bytes = detail::read_whole_file(path);
-    model = detail::read_sentencepiece_model(bytes, file);
+    core::require_path(path, "file",
+                       "; a checkpoint needs its model's vocabulary: sentencepiece's tokenizer.model or transformers' tokenizer.json");
+    bytes = text::read_whole_file(path);
+    model = text::read_sentencepiece_model(bytes, file);
     for (std::size_t i = 0; i < model.pieces.size(); ++i) { // transformers treats control and user-defined pieces as added tokens
-        const detail::model_piece& piece = model.pieces[i];
-        if (piece.type == detail::piece_type::control || piece.type == detail::piece_type::user_defined)
-            added.emplace(piece.text, detail::added_token{.text = std::string(piece.text),
-                                                          .id = static_cast<token>(i),
-                                                          .special = piece.type == detail::piece_type::control});
+        const text::model_piece& piece = model.pieces[i];
+        if (piece.type == text::piece_type::control || piece.type == text::piece_type::user_defined)
+            added.emplace(piece.text, text::added_token{.text = std::string(piece.text),
+                                                        .id = static_cast<token>(i),
+                                                        .special = piece.type == text::piece_type::control});
     }
 }
 
 PALI_INLINE void tokenizer::parts::read_json(const std::filesystem::path& path) {
     file = path.string();
-    detail::tokenizer_json read = detail::read_tokenizer_json(path, false);
+    text::tokenizer_json read = text::read_tokenizer_json(path, false);
     texts = std::move(read.texts);
-    static_cast<detail::vocabulary&>(model) = std::move(read.words);
+    static_cast<text::vocabulary&>(model) = std::move(read.words);
     merges.emplace(read.merges);
     token next = static_cast<token>(model.pieces.size());
-    for (const detail::added_token& one : read.added)
+    for (const text::added_token& one : read.added)
         if (one.id >= next && one.id != next++)
-            throw error(errc::malformed_tokenizer, {file, ": assigns the added token ", in_quotes(one.text), " the id ", one.id,
+            throw error(errc::malformed_tokenizer, {file, ": assigns the added token ", core::in_quotes(one.text), " the id ", one.id,
                                                     "; the next id without a gap, which transformers would assign, is ", next - 1});
     add(file, std::move(read.added));
-    names = detail::read_special_names(path.parent_path());
+    names = text::read_special_names(path.parent_path());
     model.bos = names[0], model.eos = names[1], model.pad = names[2];
 }
 
 /// Adds the tokens of a file. A token that the model or another file also has must have the same id there; the flags of the last file win.
-PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<detail::added_token> tokens) {
-    const auto fail = [&](error_text&& what) {
+PALI_INLINE void tokenizer::parts::add(const std::string& from, std::vector<text::added_token> tokens) {
+    const auto fail = [&](core::error_text&& what) {
         throw error(errc::malformed_tokenizer, {from, ": ", std::move(what).str(), "; do the files belong to the same checkpoint?"});
     };
     std::set<std::string, std::less<>> seen;
-    for (detail::added_token& one : tokens) {
-        if (!seen.insert(one.text).second) fail({"has the token ", in_quotes(one.text), " twice"});
+    for (text::added_token& one : tokens) {
+        if (!seen.insert(one.text).second) fail({"has the token ", core::in_quotes(one.text), " twice"});
         const std::optional<token> known = find(one.text);
-        if (known && *known != one.id) fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", file, " its id is ", *known});
+        if (known && *known != one.id)
+            fail({"assigns ", core::in_quotes(one.text), " the id ", one.id, "; in ", file, " its id is ", *known});
         if (!known && in_model(one.id))
-            fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", file, " that id is ", in_quotes(at(one.id).text)});
+            fail({"assigns ", core::in_quotes(one.text), " the id ", one.id, "; in ", file, " that id is ",
+                  core::in_quotes(at(one.id).text)});
         const auto [place, fresh] = added.try_emplace(one.text, one);
         if (place->second.id != one.id)
-            fail({"assigns ", in_quotes(one.text), " the id ", one.id, "; in ", added_file, " its id is ", place->second.id});
+            fail({"assigns ", core::in_quotes(one.text), " the id ", one.id, "; in ", added_file, " its id is ", place->second.id});
         if (!known)
             if (const auto [same, first] = outside.emplace(one.id, &place->second); same->second != &place->second)
-                fail({"assigns ", in_quotes(one.text), " the id ", one.id, ", which ", in_quotes(same->second->text), " has",
+                fail({"assigns ", core::in_quotes(one.text), " the id ", one.id, ", which ", core::in_quotes(same->second->text), " has",
                       seen.contains(same->second->text) ? " as well" : " in " + added_file});
         place->second = std::move(one);
     }
@@ -16953,34 +16996,34 @@ PALI_INLINE void tokenizer::parts::reserve(std::optional<token> image_id) {
         image = image_id;
         if (in_model(*image_id)) {
             added.erase(std::string(at(*image_id).text));
-            model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, detail::piece_type::control});
+            model.rename(static_cast<std::size_t>(*image_id), {"<image>", 0, text::piece_type::control});
         } else {
             if (const auto other = outside.find(*image_id);
                 other != outside.end()) { // config.json takes precedence over an added token, as it does over a piece of the model
                 added.erase(added.find(other->second->text));
                 outside.erase(other);
             }
-            const auto place = added.emplace("<image>", detail::added_token{.text = "<image>", .id = *image_id, .special = true}).first;
+            const auto place = added.emplace("<image>", text::added_token{.text = "<image>", .id = *image_id, .special = true}).first;
             outside.emplace(*image_id, &place->second);
         }
     }
     for (const std::string_view text : {model.bos, model.eos, model.pad, std::string_view("<image>")})
-        if (const auto found = model.find(text)) model.pieces[*found].type = detail::piece_type::control;
+        if (const auto found = model.find(text)) model.pieces[*found].type = text::piece_type::control;
 }
 
 PALI_INLINE void tokenizer::parts::find_ids() {
     const auto either = [&](std::string_view name, std::string_view usual) { return find_any(name) ? find_any(name) : find_any(usual); };
     const auto need = [&](std::string_view name, std::string_view usual) {
         if (const auto id = either(name, usual)) return *id;
-        throw error(errc::missing_token, {file, ": has no piece ", in_quotes(usual),
+        throw error(errc::missing_token, {file, ": has no piece ", core::in_quotes(usual),
                                           ", which every prompt needs; does the tokenizer belong to a PaliGemma checkpoint?"});
     };
     bos = need(model.bos, "<bos>");
     eos = need(model.eos, "<eos>");
     pad = either(model.pad, "<pad>");
     const auto is_said = [&](std::optional<token> id) {
-        return id && (at(*id).type == detail::piece_type::normal || at(*id).type == detail::piece_type::user_defined ||
-                      at(*id).type == detail::piece_type::byte);
+        return id && (at(*id).type == text::piece_type::normal || at(*id).type == text::piece_type::user_defined ||
+                      at(*id).type == text::piece_type::byte);
     };
     const std::optional<token> line = find("\n"), byte = find("<0x0A>"); // a newline without a piece is encoded as a byte piece
     if (!is_said(line) && !is_said(byte))
@@ -16991,30 +17034,30 @@ PALI_INLINE void tokenizer::parts::find_ids() {
 
 PALI_INLINE void tokenizer::parts::find_places() {
     const auto fill = [&](auto& table, const char* name, int digits) {
-        for (std::size_t i = 0; i < table.size(); ++i) table[i] = find_any(detail::numbered_piece(name, digits, i)).value_or(-1);
+        for (std::size_t i = 0; i < table.size(); ++i) table[i] = find_any(text::numbered_piece(name, digits, i)).value_or(-1);
     };
     fill(loc, "loc", 4);
     fill(seg, "seg", 3);
 }
 
-PALI_INLINE bool tokenizer::parts::is_reserved(const detail::added_token& one) const {
+PALI_INLINE bool tokenizer::parts::is_reserved(const text::added_token& one) const {
     if (one.id == bos || one.id == eos || one.id == pad || one.id == image) return true;
-    return in_model(one.id) && (at(one.id).type == detail::piece_type::unknown || at(one.id).type == detail::piece_type::byte);
+    return in_model(one.id) && (at(one.id).type == text::piece_type::unknown || at(one.id).type == text::piece_type::byte);
 }
 
 PALI_INLINE void tokenizer::parts::build_finders() {
     for (const auto& [text, one] : added) {
         if (is_reserved(one)) continue;
-        if (one.normalized) normalized.add(detail::with_visible_spaces(text), one);
+        if (one.normalized) normalized.add(text::with_visible_spaces(text), one);
         else raw.add(text, one);
-        const bool object = detail::place_of(one.id, loc) || detail::place_of(one.id, seg); // parsed from answers, so never hidden
+        const bool object = text::place_of(one.id, loc) || text::place_of(one.id, seg); // parsed from answers, so never hidden
         if (in_model(one.id))
             model.pieces[static_cast<std::size_t>(one.id)].type =
-                one.special && !object ? detail::piece_type::control : detail::piece_type::user_defined;
+                one.special && !object ? text::piece_type::control : text::piece_type::user_defined;
     }
     std::optional<token> unknown;
     for (std::size_t i = 0; i < model.pieces.size() && !unknown; ++i)
-        if (model.pieces[i].type == detail::piece_type::unknown) unknown = static_cast<token>(i);
+        if (model.pieces[i].type == text::piece_type::unknown) unknown = static_cast<token>(i);
     merger.emplace(model, merges ? &*merges : nullptr, unknown.value_or(0));
     if (!merges) sentencepiece.emplace(model, file);
 }
@@ -17038,9 +17081,9 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
         p.read_json(path);
     } else {
         p.read_model(folder ? model : path);
-        if (folder && fs::exists(json, failure)) p.add(json.string(), detail::read_tokenizer_json(json, true).added);
+        if (folder && fs::exists(json, failure)) p.add(json.string(), text::read_tokenizer_json(json, true).added);
     }
-    if (folder && fs::exists(more, failure)) p.add(more.string(), detail::read_added_tokens(detail::read_whole_file(more), more.string()));
+    if (folder && fs::exists(more, failure)) p.add(more.string(), text::read_added_tokens(text::read_whole_file(more), more.string()));
     p.reserve(image);
     p.find_ids();
     p.find_places();
@@ -17057,8 +17100,8 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     if (text.size() > most / 3)
         throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are supported"});
     std::string valid;
-    if (!is_utf8(text)) {
-        append_characters(valid, text, true);
+    if (!core::is_utf8(text)) {
+        core::append_characters(valid, text, true);
         text = valid;
     }
     std::vector<token> out;
@@ -17067,7 +17110,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
         text,
         [&](std::string_view part) {
             p.normalized.split(
-                detail::with_visible_spaces(part),
+                text::with_visible_spaces(part),
                 [&](std::string_view rest) {
                     if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
                 },
@@ -17079,7 +17122,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
 
 PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
     std::string out, run; // run: consecutive byte pieces
-    const auto flush = [&] { append_characters(out, run, true), run.clear(); };
+    const auto flush = [&] { core::append_characters(out, run, true), run.clear(); };
     for (const token id : ids) {
         const piece_kind what = kind(id);
         if (what == piece_kind::byte) {
@@ -17087,7 +17130,7 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
             continue;
         }
         flush();
-        if (what == piece_kind::text) append_piece(out, piece(id));
+        if (what == piece_kind::text) text::append_piece(out, piece(id));
         else if (what == piece_kind::unknown) out += unknown_text();
     }
     flush();
@@ -17109,11 +17152,11 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
                                                                                                          : piece_kind::hidden;
     }
     switch (p.at(id).type) {
-    case detail::piece_type::byte:
+    case text::piece_type::byte:
         return piece_kind::byte;
-    case detail::piece_type::control:
+    case text::piece_type::control:
         return piece_kind::hidden;
-    case detail::piece_type::unknown:
+    case text::piece_type::unknown:
         return piece_kind::unknown;
     default:
         return piece_kind::text;
@@ -17121,8 +17164,8 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
 }
 
 PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
-    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte
-               ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
+    return m_parts->in_model(id) && m_parts->at(id).type == text::piece_type::byte
+               ? static_cast<unsigned char>(text::byte_of_piece(m_parts->at(id).text))
                : static_cast<unsigned char>(0);
 }
 
@@ -17166,8 +17209,8 @@ PALI_INLINE std::optional<token> tokenizer::seg(std::size_t i) const noexcept {
     return i < m_parts->seg.size() && m_parts->seg[i] >= 0 ? std::optional(m_parts->seg[i]) : std::nullopt;
 }
 
-PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return detail::place_of(id, m_parts->loc); }
-PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return detail::place_of(id, m_parts->seg); }
+PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return text::place_of(id, m_parts->loc); }
+PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return text::place_of(id, m_parts->seg); }
 
 }} // namespace pali::PALI_ABI
 
@@ -17189,7 +17232,7 @@ PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noe
 #  include <unistd.h>
 #endif
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
@@ -17251,7 +17294,7 @@ PALI_INLINE bool may_use_tiles() noexcept {
 #endif
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Body of cpu_caches.hpp.
 
@@ -17310,7 +17353,7 @@ PALI_INLINE processor this_processor() noexcept {
                     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
                     return (static_cast<std::uint64_t>(high) << 32) | low;
                 },
-            .may_use_tiles = [] { return pali::may_use_tiles(); }};
+            .may_use_tiles = [] { return pali::core::may_use_tiles(); }};
 #else
     return {};
 #endif
@@ -17413,9 +17456,7 @@ const features& in_use() { return selected().extensions; }
 
 // Body of config_json.hpp.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Visitor of config_fields that writes a section.
 struct write_fields {
@@ -17450,17 +17491,15 @@ PALI_INLINE void write_windows(const dynamic& sizes, nlohmann::ordered_json& tex
     text["layer_types"] = std::move(types);
 }
 
-} // namespace detail
-
 PALI_INLINE std::string config_json(const checkpoint_config& of) {
     using json = nlohmann::ordered_json;
     json text = json::object(), vision = json::object();
-    config_fields::visit_decoder(detail::write_fields{text}, of.sizes);
-    detail::write_windows(of.sizes, text);
+    config_fields::visit_decoder(write_fields{text}, of.sizes);
+    write_windows(of.sizes, text);
     text[of.sizes.post_norms ? "hidden_activation" : "hidden_act"] = "gelu_pytorch_tanh";
     text["max_position_embeddings"] = of.positions;
     vision["model_type"] = "siglip_vision_model";
-    config_fields::visit_vision(detail::write_fields{vision}, of.sizes.vision);
+    config_fields::visit_vision(write_fields{vision}, of.sizes.vision);
     vision["hidden_act"] = "gelu_pytorch_tanh";
 
     json top{{"architectures", {"PaliGemmaForConditionalGeneration"}},
@@ -17482,13 +17521,11 @@ PALI_INLINE std::string config_json(const checkpoint_config& of) {
     return top.dump(2) + '\n';
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Body of differences.hpp.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Visitor of config_fields that records a difference between its second and third argument. `section` is the prefix of the field's name:
 /// "text_config.".
@@ -17508,11 +17545,9 @@ struct note_differences {
     }
 };
 
-} // namespace detail
-
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
-    config_fields::visit_decoder(detail::note_differences{out, "text_config."}, a, b);
+    config_fields::visit_decoder(note_differences{out, "text_config."}, a, b);
     if (a.layers == b.layers) // with different depths, layers cannot be compared one by one
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
@@ -17520,15 +17555,15 @@ PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const d
             out.push_back({"text_config.sliding_window of layer " + std::to_string(layer), std::to_string(first), std::to_string(second)});
             break; // one layer is enough to report the difference
         }
-    config_fields::visit_vision(detail::note_differences{out, "vision_config."}, a.vision, b.vision);
+    config_fields::visit_vision(note_differences{out, "vision_config."}, a.vision, b.vision);
     return out;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Body of require_fit.hpp: the error message.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
     const std::vector<config_difference> found = differences(read.sizes, compiled);
@@ -17544,7 +17579,7 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
                          : "\nNo shipped variant fits; use pali::dynamic, which reads its sizes from the checkpoint."});
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::config_detail
 
 // Drawing primitives: filled areas, frames, masks and mask contours.
 
@@ -18650,29 +18685,29 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
         throw error(errc::invalid_argument, {"draw: opacity is ", options.opacity, " and scale is ", options.scale,
                                              "; opacity must be 0 to 1, scale above 0 and at most 100"});
     const sizes size(image, options.scale);
-    const std::vector<placed_mark> placed = place(image, marks, size);
+    const std::vector<image_detail::placed_mark> placed = image_detail::place(image, marks, size);
     pali::image made = image;
-    for (const placed_mark& m : placed) {
-        if (!m.inside.empty()) fill(made, *m.what->inside, m.paint, options.opacity);
-        else if (m.box) fill(made, m.box->grown(-size.outline), m.paint, level(options.opacity / 3));
+    for (const image_detail::placed_mark& m : placed) {
+        if (!m.inside.empty()) image_detail::fill(made, *m.what->inside, m.paint, options.opacity);
+        else if (m.box) image_detail::fill(made, m.box->grown(-size.outline), m.paint, image_detail::level(options.opacity / 3));
     }
-    for (const placed_mark& m : placed) {
+    for (const image_detail::placed_mark& m : placed) {
         const bool has_mask = !m.inside.empty();
         if (m.box) { // a box that has a mask gets a thinner line
             const int thickness = has_mask ? std::max(1, size.outline / 2) : size.outline;
-            frame(made, m.box->grown(size.rim), size.rim, {}, rim_alpha);
-            frame(made, *m.box, thickness, m.paint, 255);
-            frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
+            image_detail::frame(made, m.box->grown(size.rim), size.rim, {}, rim_alpha);
+            image_detail::frame(made, *m.box, thickness, m.paint, 255);
+            image_detail::frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
             const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines between two pixels would look pale
             const float rim = static_cast<float>(size.rim);
-            const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
+            const image_detail::contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);
             edge.stroke(made, 0, half, m.paint, 1);
         }
     }
-    draw_labels(made, placed, size, options);
+    image_detail::draw_labels(made, placed, size, options);
     return made;
 }
 
@@ -19251,21 +19286,21 @@ PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) 
 #endif
 }
 
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { core::write_file(path, encode_png(image)); }
 
 PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    write_file(path, encode_png(width, height, grey));
+    core::write_file(path, encode_png(width, height, grey));
 }
 
 PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
-    write_file(path, encode_jpeg(image, quality));
+    core::write_file(path, encode_jpeg(image, quality));
 }
 
 }} // namespace pali::PALI_ABI
 
 // Shared helpers of the JSON formats: numbers and strings that are valid JSON whatever the input.
 
-namespace pali { inline namespace PALI_ABI { namespace object_detail {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Rounds to a multiple of 1 / steps; 0 for values that are not finite, which JSON cannot represent.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
@@ -19325,13 +19360,13 @@ inline void check_mask(const char* what, const image_objects& image, const objec
                                          image.width, " x ", image.height});
 }
 
-}}} // namespace pali::PALI_ABI::object_detail
+}}} // namespace pali::PALI_ABI::objects
 
 // Implementation of coco.hpp.
 
 namespace pali { inline namespace PALI_ABI {
 
-namespace object_detail {
+namespace objects {
 
 /// Bounding rectangle (right and bottom exclusive) and number of the pixels inside.
 struct mask_extent {
@@ -19422,11 +19457,11 @@ struct coco_entries {
 
 [[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_info() { return {{"description", "objects found by pali"}}; }
 
-} // namespace object_detail
+} // namespace objects
 
 struct coco_writer::parts {
-    object_detail::coco_entries entries;
-    nlohmann::ordered_json document = {{"info", object_detail::coco_info()},
+    objects::coco_entries entries;
+    nlohmann::ordered_json document = {{"info", objects::coco_info()},
                                        {"images", nlohmann::ordered_json::array()},
                                        {"annotations", nlohmann::ordered_json::array()},
                                        {"categories", nlohmann::ordered_json::array()}};
@@ -19441,8 +19476,8 @@ PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
-    std::ifstream in = detail::open_file(path);
-    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
+    std::ifstream in = core::open_file(path);
+    const auto fail = [&](core::error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
     coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
@@ -19461,11 +19496,11 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
         }
     };
     read_list("images", p.entries.last_image, [&](const auto& one, std::int64_t) {
-        const std::string file = object_detail::name_of(one, "file_name");
+        const std::string file = objects::name_of(one, "file_name");
         return !file.empty() && p.entries.files.insert(file).second;
     });
     read_list("categories", p.entries.last_category, [&](const auto& one, std::int64_t id) {
-        const std::string name = object_detail::name_of(one, "name");
+        const std::string name = objects::name_of(one, "name");
         return !name.empty() && p.entries.categories.try_emplace(name, id).second;
     });
     read_list("annotations", p.entries.last_annotation, [](const auto&, std::int64_t) { return true; });
@@ -19481,7 +19516,7 @@ PALI_INLINE void coco_writer::add(const image_objects& image) {
     for (const object& o : image.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
 }
 
-PALI_INLINE std::string coco_writer::text() const { return object_detail::coco_text(m_parts->document) + '\n'; }
+PALI_INLINE std::string coco_writer::text() const { return objects::coco_text(m_parts->document) + '\n'; }
 
 PALI_INLINE std::string coco_writer::results() const {
     auto list = nlohmann::ordered_json::array();
@@ -19491,10 +19526,10 @@ PALI_INLINE std::string coco_writer::results() const {
             if (a.contains(key) && !(a[key].is_array() && a[key].empty())) one[key] = a[key];
         list.push_back(std::move(one));
     }
-    return object_detail::coco_text(list) + '\n';
+    return objects::coco_text(list) + '\n';
 }
 
-PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
+PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { core::write_file(path, text()); }
 
 }} // namespace pali::PALI_ABI
 
@@ -19503,10 +19538,10 @@ PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { w
 namespace pali { inline namespace PALI_ABI {
 
 struct coco_file::parts {
-    file_writer file;            // receives the images first
+    core::file_writer file;      // receives the images first
     std::filesystem::path aside; // annotations, which follow all images in the file
     std::fstream annotations;
-    object_detail::coco_entries entries;
+    objects::coco_entries entries;
     nlohmann::ordered_json categories = nlohmann::ordered_json::array();
 
     explicit parts(const std::filesystem::path& path) : file(path), aside(path) {
@@ -19525,7 +19560,7 @@ struct coco_file::parts {
 
 PALI_INLINE coco_file::coco_file(const std::filesystem::path& path, coco_masks masks) : m_parts(std::make_unique<parts>(path)) {
     m_parts->entries.masks = masks;
-    m_parts->file.write("{\"info\":" + object_detail::coco_text(object_detail::coco_info()) + ",\"images\":[");
+    m_parts->file.write("{\"info\":" + objects::coco_text(objects::coco_info()) + ",\"images\":[");
 }
 PALI_INLINE coco_file::~coco_file() = default;
 PALI_INLINE coco_file::coco_file(coco_file&&) noexcept = default;
@@ -19536,10 +19571,10 @@ PALI_INLINE void coco_file::declare(const std::string& label) { (void)m_parts->e
 PALI_INLINE void coco_file::add(const image_objects& image) {
     parts& p = *m_parts;
     const nlohmann::ordered_json entry = p.entries.image(image);
-    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(entry));
+    p.file.write((p.entries.last_image > 1 ? "," : "") + objects::coco_text(entry));
     for (const object& o : image.objects) {
         const nlohmann::ordered_json made = p.entries.annotation(o, p.categories);
-        p.annotations << (p.entries.last_annotation > 1 ? "," : "") << object_detail::coco_text(made);
+        p.annotations << (p.entries.last_annotation > 1 ? "," : "") << objects::coco_text(made);
     }
 }
 
@@ -19553,7 +19588,7 @@ PALI_INLINE void coco_file::finish() {
     while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0)
         p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
     if (p.annotations.bad()) p.file.fail();
-    p.file.write("],\"categories\":" + object_detail::coco_text(p.categories) + "}\n");
+    p.file.write("],\"categories\":" + objects::coco_text(p.categories) + "}\n");
     p.file.finish();
 }
 
@@ -19572,38 +19607,37 @@ PALI_INLINE std::string objects_json(const image_objects& image) {
     for (std::size_t i = 0; i < image.objects.size(); ++i) {
         const object& o = image.objects[i];
         json box = json::array();
-        for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(object_detail::to_hundredths(static_cast<double>(v)));
-        objects.push_back(
-            {{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
-        if (!image.mask_files.empty() && !image.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(image.mask_files[i]);
+        for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(objects::to_hundredths(static_cast<double>(v)));
+        objects.push_back({{"label", objects::utf8_of(o.label)}, {"score", objects::score_value(o.score)}, {"box", std::move(box)}});
+        if (!image.mask_files.empty() && !image.mask_files[i].empty()) objects.back()["mask"] = objects::utf8_of(image.mask_files[i]);
     }
     json line;
-    object_detail::add_name(line, "file", image.file);
+    objects::add_name(line, "file", image.file);
     line["width"] = image.width;
     line["height"] = image.height;
     line["objects"] = std::move(objects);
-    if (!image.text.empty()) line["text"] = object_detail::utf8_of(image.text);
+    if (!image.text.empty()) line["text"] = objects::utf8_of(image.text);
     return line.dump();
 }
 
-namespace object_detail {
+namespace objects {
 
 /// The file that a line describes; empty if the line is not such an object.
 [[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
     return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
 }
 
-} // namespace object_detail
+} // namespace objects
 
 PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(path) {
     constexpr std::string_view beginning = "{\"file\":";
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
-    std::ifstream in = detail::open_file(path);
+    std::ifstream in = core::open_file(path);
     std::uintmax_t whole = 0; // bytes of complete lines
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
-        const std::string file = object_detail::file_of_line(line);
+        const std::string file = objects::file_of_line(line);
         const bool is_last = in.eof(); // the line does not end with a line break
         // Removes the line only if it looks like one of ours, because `path` may name another file by mistake.
         const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
@@ -19616,7 +19650,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (file.empty() && !line.empty())
             throw error(errc::malformed_file, {path.string(), ": line ", number, " is not a JSON object with a \"file\""});
         if (!line.empty()) note(file);
-        if (is_last && !line.empty()) append_to_file(path, "\n");
+        if (is_last && !line.empty()) core::append_to_file(path, "\n");
         whole += line.size() + 1;
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
@@ -19630,8 +19664,8 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 
 PALI_INLINE void json_lines::add(const image_objects& image) {
     if (image.file.empty() || m_files.contains(image.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is empty or was added before"});
-    append_to_file(m_path, objects_json(image) + '\n');
+        throw error(errc::invalid_argument, {"json_lines: ", core::in_quotes(image.file), " is empty or was added before"});
+    core::append_to_file(m_path, objects_json(image) + '\n');
     note(image.file);
 }
 
@@ -19641,7 +19675,7 @@ PALI_INLINE void json_lines::add(const image_objects& image) {
 
 namespace pali { inline namespace PALI_ABI {
 
-namespace object_detail {
+namespace objects {
 
 /// Bounding rectangle of the pixels inside (last row and column inclusive) and its content as gray bytes 0 and 255; empty if no pixel is
 /// inside.
@@ -19662,33 +19696,32 @@ struct mask_cutout {
     }
 };
 
-} // namespace object_detail
+} // namespace objects
 
 PALI_INLINE std::string labelme_text(const image_objects& image) {
     using json = nlohmann::ordered_json;
-    using object_detail::to_hundredths;
+    using objects::to_hundredths;
     json shapes = json::array();
     for (const object& o : image.objects) {
-        object_detail::check_mask("labelme_text", image, o);
-        const auto at = [](float v) { return to_hundredths(static_cast<double>(v)); };
-        json shape = {{"label", category_name(o.label)},
+        objects::check_mask("labelme_text", image, o);
+        const auto at = [](float v) { return objects::to_hundredths(static_cast<double>(v)); };
+        json shape = {{"label", objects::category_name(o.label)},
                       {"points", {{at(o.box.x0), at(o.box.y0)}, {at(o.box.x1), at(o.box.y1)}}},
                       {"group_id", nullptr},
-                      {"description", json(object_detail::score_value(o.score)).dump()},
+                      {"description", json(objects::score_value(o.score)).dump()},
                       {"shape_type", "rectangle"},
                       {"flags", json::object()},
                       {"mask", nullptr}};
-        if (const object_detail::mask_cutout cut(o.mask); !cut.grey.empty()) {
+        if (const objects::mask_cutout cut(o.mask); !cut.grey.empty()) {
             shape["points"] = {{cut.x0, cut.y0}, {cut.x1, cut.y1}};
             shape["shape_type"] = "mask";
             shape["mask"] = image_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
         }
         shapes.push_back(std::move(shape));
     }
-    const json document = {{"version", "5.5.0"},          {"flags", json::object()},
-                           {"shapes", std::move(shapes)}, {"imagePath", object_detail::utf8_of(image.file)},
-                           {"imageData", nullptr},        {"imageHeight", image.height},
-                           {"imageWidth", image.width}};
+    const json document = {
+        {"version", "5.5.0"},   {"flags", json::object()},     {"shapes", std::move(shapes)}, {"imagePath", objects::utf8_of(image.file)},
+        {"imageData", nullptr}, {"imageHeight", image.height}, {"imageWidth", image.width}};
     return document.dump(2, ' ', true) + '\n'; // labelme reads files in the system encoding; ASCII is valid in all of them
 }
 
@@ -19696,7 +19729,7 @@ PALI_INLINE std::string labelme_text(const image_objects& image) {
 
 // Bodies of arena.hpp.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 PALI_INLINE arena::arena() noexcept = default;
 PALI_INLINE arena::~arena() = default;
@@ -19737,11 +19770,11 @@ PALI_INLINE void arena::join() noexcept {
     } catch (const std::bad_alloc&) {} // the next pass allocates what it needs
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Bodies of thread_pool.hpp.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(process_id()) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
@@ -19828,13 +19861,11 @@ PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
 #endif
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Bodies of checkpoint_place.hpp.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Whether `name` has the form OWNER/NAME of a repository on the hub.
 [[nodiscard]] PALI_INLINE bool is_hub_name(std::string_view name) {
@@ -19881,8 +19912,6 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
                  "To run the base model without the adapter, move adapter_config.json away"});
 }
 
-} // namespace detail
-
 PALI_INLINE std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place) {
     std::error_code unknown;
     if (!std::filesystem::is_regular_file(place, unknown)) return place;
@@ -19894,7 +19923,7 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
     std::error_code failure;
     const std::filesystem::file_status status = std::filesystem::status(given, failure);
     if (status.type() == std::filesystem::file_type::not_found) {
-        if (detail::is_hub_name(given.generic_string()))
+        if (is_hub_name(given.generic_string()))
             throw error(errc::cannot_open,
                         {given.string(),
                          ": no such folder. It looks like a repository on the Hugging Face hub: download it with hf download ",
@@ -19907,15 +19936,15 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
         std::error_code unknown;
         const bool is_cache =
             !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
-        if (is_cache) place = detail::only_snapshot(given);
+        if (is_cache) place = only_snapshot(given);
     } else if (!std::filesystem::is_regular_file(status) || given.extension() != ".safetensors") {
         throw error(errc::cannot_open, {given.string(), ": is neither a folder nor a .safetensors file", wanted});
     }
-    detail::refuse_adapter(folder_of_checkpoint(place));
+    refuse_adapter(folder_of_checkpoint(place));
     return place;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 // Bodies of mmap.hpp for POSIX and Windows. The Windows code is compiled (MinGW-w64) but has never been run.
 
@@ -19935,9 +19964,7 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
 #  include <unistd.h>
 #endif
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 [[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& why) {
     throw error(errc::cannot_open, {path.string(), ": ", std::move(why).str()});
@@ -19947,16 +19974,14 @@ namespace detail {
     cannot_open(path, {std::move(what).str(), ": ", std::system_category().message(system_error)});
 }
 
-} // namespace detail
-
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
-    const std::filesystem::file_status status = detail::require_path(m_path, "file");
-    if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder; a file is needed");
+    const std::filesystem::file_status status = require_path(m_path, "file");
+    if (std::filesystem::is_directory(status)) cannot_open(m_path, "is a folder; a file is needed");
     // Opening a pipe or device could block.
-    if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is not a regular file");
+    if (!std::filesystem::is_regular_file(status)) cannot_open(m_path, "is not a regular file");
 #if defined(_WIN32)
     const HANDLE file = CreateFileW(m_path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
-    if (file == INVALID_HANDLE_VALUE) detail::cannot_open(m_path, "cannot be read", static_cast<int>(GetLastError()));
+    if (file == INVALID_HANDLE_VALUE) cannot_open(m_path, "cannot be read", static_cast<int>(GetLastError()));
     LARGE_INTEGER size{};
     void* view = nullptr;
     DWORD reason = 0;
@@ -19973,14 +19998,14 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
         }
     }
     CloseHandle(file);
-    if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", static_cast<int>(reason));
+    if (reason != 0) cannot_open(m_path, "cannot be mapped", static_cast<int>(reason));
     m_size = static_cast<std::size_t>(size.QuadPart);
     m_data = static_cast<const std::byte*>(view);
 #else
     int file = -1;
     do file = ::open(m_path.c_str(), O_RDONLY | O_CLOEXEC);
     while (file < 0 && errno == EINTR);
-    if (file < 0) detail::cannot_open(m_path, "cannot be read", errno);
+    if (file < 0) cannot_open(m_path, "cannot be read", errno);
     struct stat about{};
     void* view = MAP_FAILED;
     int reason = 0;
@@ -19992,9 +20017,9 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     }
     ::close(file); // the mapping keeps the file alive
     if (reason == ENOMEM)
-        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
-                                     " bytes do not fit into the address space of the process. Check for a limit with ulimit -v"});
-    if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
+        cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
+                             " bytes do not fit into the address space of the process. Check for a limit with ulimit -v"});
+    if (reason != 0) cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
         m_size = static_cast<std::size_t>(about.st_size);
@@ -20078,15 +20103,13 @@ PALI_INLINE page_memory& page_memory::operator=(page_memory&& other) noexcept {
     return *this;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Body of safetensors.hpp: parses the header, builds the table, and checks the data offsets.
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Parses the header of one file. Throws at the first violation of the format.
 class safetensors_header {
@@ -20187,11 +20210,9 @@ private:
     return *bits / 8;
 }
 
-} // namespace detail
-
 PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path) : m_file(path) {
     const std::span<const std::byte> bytes = m_file.bytes();
-    const detail::safetensors_header header(path.string());
+    const safetensors_header header(path.string());
 
     if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)}))
         throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
@@ -20207,11 +20228,11 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header contains a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_json(
+    const nlohmann::json document = parse_json(
         {begin, length}, [&](error_text&& what) { header.fail({"the header ", std::move(what).str()}); },
         [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
-    using entry = detail::safetensors_header::entry;
+    using entry = safetensors_header::entry;
     std::vector<entry> entries;
     for (const auto& [name, value] : document.get_ref<const nlohmann::json::object_t&>()) {
         if (name == "__metadata__") m_metadata = header.read_metadata(value);
@@ -20229,7 +20250,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
         };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
-        const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
+        const std::uint64_t needed = checked_bytes(header, *now.name, *now.tensor);
         if (now.end - now.begin != needed)
             fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ",
                   needed});
@@ -20245,18 +20266,16 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const { return tensor_of(m_tensors, name, m_file.path()); }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Body of checkpoint_files.hpp.
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
     constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin", ".gguf", ".npz", ".pt", ".sbs"};
     return std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
-
-namespace detail {
 
 /// Explains why a folder has no readable weights, as far as its contents show the reason.
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
@@ -20328,10 +20347,8 @@ struct shard_number {
            std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
-} // namespace detail
-
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
-    const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
+    const nlohmann::json document = read_strict_json(index, errc::malformed_file);
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {index.string(), ": ", std::move(what).str()}); };
     const auto weight_map = document.find("weight_map");
     if (weight_map == document.end()) fail("has no 'weight_map', the object that maps each tensor to its shard");
@@ -20342,7 +20359,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
         if (!shard.is_string())
             fail({"'weight_map' has ", shard.type_name(), " at ", in_quotes(tensor), "; the name of a shard is needed"});
         const std::string name = shard.get<std::string>();
-        if (!detail::is_plain_name(name))
+        if (!is_plain_name(name))
             fail({"'weight_map' maps tensor ", in_quotes(tensor), " to ", in_quotes(name),
                   "; a shard must be in the same folder, so its name must not contain / \\ or :"});
         if (!name.ends_with(".safetensors"))
@@ -20368,11 +20385,11 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
         m_tensors = m_files.front().tensors();
     } else if (std::filesystem::exists(index, failure)) {
         open_indexed(index);
-    } else if (const std::set<std::string> shards = detail::find_shards(path); !shards.empty()) {
+    } else if (const std::set<std::string> shards = find_shards(path); !shards.empty()) {
         open_shards(shards, {});
     } else {
-        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json",
-                                        detail::describe_other_weights(path)});
+        throw error(errc::cannot_open,
+                    {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", describe_other_weights(path)});
     }
 }
 
@@ -20421,7 +20438,7 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const { return tensor_of(m_tensors, name, m_path); }
 
 PALI_INLINE bool checkpoint_files::is_shard() const {
-    const auto shard = detail::parse_shard_name(m_path.filename().string());
+    const auto shard = parse_shard_name(m_path.filename().string());
     return shard && shard->count > 1;
 }
 
@@ -20437,11 +20454,11 @@ PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     return {};
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Part of npz.ipp: the directory of a zip archive and zlib's inflate. PKWARE, APPNOTE.TXT 6.3.10, section 4.3.
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Reads the central directory of an archive and checks it against the local header of each member.
 class zip_members {
@@ -20651,15 +20668,13 @@ private:
     return static_cast<std::uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::files
 
 // Body of npz.hpp. The header of an array is a Python dictionary; the parser accepts what numpy writes.
 
 static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read in place");
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// The header of a .npy array.
 class npy_header {
@@ -20818,14 +20833,11 @@ private:
     return read;
 }
 
-} // namespace detail
-
 PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
-    using detail::npy_header;
     const std::string file = path.string();
     if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)}))
         throw error(errc::malformed_file, {file, lfs_pointer_words});
-    const detail::zip_members zip(m_file.bytes(), file);
+    const zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
     std::uint64_t inflated = 0; // cannot overflow, because m.size is at most 1032 times the size of the member in the file
     for (const auto& m : zip.all()) {
@@ -20858,12 +20870,12 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
                 zip.fail_member(m.name, "occurs twice; names must be unique");
         };
         if (!m.deflated) {
-            check(detail::crc32_of(0, m.data));
+            check(crc32_of(0, m.data));
             const std::span<const std::byte> header = m.data.first(header_size(m.data));
-            add(detail::read_npy_header(zip, m, header), m.data.subspan(header.size()));
+            add(read_npy_header(zip, m, header), m.data.subspan(header.size()));
             continue;
         }
-        detail::inflater stream(m.data);
+        inflater stream(m.data);
         const auto read = [&](std::span<std::byte> to) {
             if (!stream.read(to))
                 zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes given in the directory; download the file again"});
@@ -20872,25 +20884,25 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         read(header);
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
-        npy_header found = detail::read_npy_header(zip, m, header);
+        npy_header found = read_npy_header(zip, m, header);
         const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the length of the header
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});
-        check(detail::crc32_of(detail::crc32_of(0, header), numbers));
+        check(crc32_of(crc32_of(0, header), numbers));
         add(std::move(found), numbers);
     }
 }
 
 PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const { return tensor_of(m_tensors, name, m_file.path()); }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Body of safetensors_writer.hpp.
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written from memory as stored");
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                                                    const safetensors_metadata& metadata)
@@ -20984,13 +20996,11 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     out.finish();
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 // Implementation of compare_vocabularies.hpp.
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Number of ways to split pieces into two pieces, which is the number of merges that transformers derives from a tokenizer.model.
 [[nodiscard]] PALI_INLINE std::size_t count_merges(const vocabulary& words) {
@@ -21002,15 +21012,13 @@ namespace detail {
     return merges;
 }
 
-} // namespace detail
-
 PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem::path& folder) {
     const std::filesystem::path model_file = folder / "tokenizer.model", json_file = folder / "tokenizer.json";
     std::error_code failure;
     if (!std::filesystem::exists(model_file, failure) || !std::filesystem::exists(json_file, failure)) return {};
-    const std::string bytes = detail::read_whole_file(model_file);
-    const detail::sentencepiece_model model = detail::read_sentencepiece_model(bytes, model_file.string());
-    const detail::tokenizer_json json = detail::read_tokenizer_json(json_file, false);
+    const std::string bytes = read_whole_file(model_file);
+    const sentencepiece_model model = read_sentencepiece_model(bytes, model_file.string());
+    const tokenizer_json json = read_tokenizer_json(json_file, false);
 
     constexpr std::size_t most = 10;
     std::vector<std::string> out;
@@ -21023,28 +21031,27 @@ PALI_INLINE std::vector<std::string> compare_vocabularies(const std::filesystem:
     const auto& theirs = json.words.pieces;
     if (ours.size() != theirs.size()) report({"has ", theirs.size(), " pieces, but tokenizer.model has ", ours.size()});
     for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
-        const int byte = detail::byte_of_piece(ours[i].text); // transformers 4 wrote a literal tab for <0x09>
+        const int byte = byte_of_piece(ours[i].text); // transformers 4 wrote a literal tab for <0x09>
         const bool same_byte = byte >= 0 && theirs[i].text.size() == 1 && static_cast<unsigned char>(theirs[i].text[0]) == byte;
         if (ours[i].text != theirs[i].text && !same_byte)
             report({"has the piece ", in_quotes(theirs[i].text), " at id ", i, ", but tokenizer.model has ", in_quotes(ours[i].text)});
     }
-    const auto falls = [](const detail::piece_merge& a, const detail::piece_merge& b) { return a.result > b.result; };
+    const auto falls = [](const piece_merge& a, const piece_merge& b) { return a.result > b.result; };
     if (const auto at = std::adjacent_find(json.merges.begin(), json.merges.end(), falls); at != json.merges.end())
         report({"forms the piece ", in_quotes(theirs[at->result].text), " before ", in_quotes(theirs[(at + 1)->result].text),
                 ", but tokenizer.model forms it after that piece"});
-    if (const std::size_t all = detail::count_merges(json.words); all != json.merges.size())
+    if (const std::size_t all = count_merges(json.words); all != json.merges.size())
         report({"has ", json.merges.size(), " merges; its pieces imply ", all});
-    std::map<std::string_view, const detail::added_token*> added;
-    for (const detail::added_token& one : json.added) added.emplace(one.text, &one);
+    std::map<std::string_view, const added_token*> added;
+    for (const added_token& one : json.added) added.emplace(one.text, &one);
     for (std::size_t i = 0; i < ours.size(); ++i)
-        if ((ours[i].type == detail::piece_type::control || ours[i].type == detail::piece_type::user_defined) &&
-            !added.contains(ours[i].text))
+        if ((ours[i].type == piece_type::control || ours[i].type == piece_type::user_defined) && !added.contains(ours[i].text))
             report({"does not have ", in_quotes(ours[i].text), " among its added_tokens, but tokenizer.model never splits it"});
     if (more > 0) out.push_back(json_file.string() + ": " + error_text({more, " more differences from tokenizer.model"}).str());
     return out;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::text
 
 #endif // PALI_PART_BODIES
 

@@ -9,7 +9,7 @@
 BOOST_AUTO_TEST_SUITE(arch_caches)
 
 BOOST_AUTO_TEST_CASE(kernels_always_have_sizes) {
-    const pali::cache_sizes& used = pali::arch::caches();
+    const pali::core::cache_sizes& used = pali::arch::caches();
     BOOST_TEST(used.first >= 16u << 10);
     BOOST_TEST(used.second >= 128u << 10);
     BOOST_TEST(used.second >= used.first);
@@ -18,7 +18,7 @@ BOOST_AUTO_TEST_CASE(kernels_always_have_sizes) {
 #if defined(__linux__)
 BOOST_AUTO_TEST_CASE(what_is_found_agrees_with_the_kernel) {
     // /sys/devices/system/cpu/cpu0/cache/index*: level, type, and size in K
-    pali::cache_sizes listed;
+    pali::core::cache_sizes listed;
     const auto read = [](const std::string& name) {
         std::string word;
         std::ifstream(name) >> word;
@@ -31,7 +31,7 @@ BOOST_AUTO_TEST_CASE(what_is_found_agrees_with_the_kernel) {
         if (read(folder + "level") == "1") listed.first = bytes;
         if (read(folder + "level") == "2") listed.second = bytes;
     }
-    const pali::cache_sizes found = pali::caches_of_a_core();
+    const pali::core::cache_sizes found = pali::core::caches_of_a_core();
     if (listed.first != 0 && found.first != 0) BOOST_TEST(found.first == listed.first); // a container may hide either source
     if (listed.second != 0 && found.second != 0) BOOST_TEST(found.second == listed.second);
 }

@@ -77,9 +77,9 @@ BOOST_DATA_TEST_CASE(what_is_written_is_read_again, boost::unit_test::data::make
     const json& files = checkpoints().at(name);
     const pali::checkpoint_config config = read(files);
     json again;
-    again["config.json"] = pali::config_json(config);
+    again["config.json"] = pali::config_detail::config_json(config);
     const pali::checkpoint_config got = read(again);
-    for (const pali::config_difference& one : pali::differences(config.sizes, got.sizes))
+    for (const pali::config_detail::config_difference& one : pali::config_detail::differences(config.sizes, got.sizes))
         BOOST_ERROR(one.field << ": " << one.first << " was written, " << one.second << " was read");
     BOOST_TEST(got.sizes.windows == config.sizes.windows, boost::test_tools::per_element());
     BOOST_TEST((got.image_token == config.image_token && got.bos == config.bos && got.pad == config.pad && got.eos == config.eos));
@@ -88,7 +88,7 @@ BOOST_DATA_TEST_CASE(what_is_written_is_read_again, boost::unit_test::data::make
 
 BOOST_AUTO_TEST_CASE(every_key_is_written) {
     pali::checkpoint_config config = read(checkpoints().at("paligemma2-3b-448"));
-    const json written = json::parse(pali::config_json(config));
+    const json written = json::parse(pali::config_detail::config_json(config));
     const auto check = [&](const char* section) {
         return [&written, section](const auto& field, const auto&) { BOOST_TEST(written.at(section).contains(field.key), field.key); };
     };
@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(every_key_is_written) {
 
 BOOST_AUTO_TEST_CASE(windows_that_cannot_be_written_are_refused) {
     const auto refuses = [](pali::checkpoint_config config, const char* words) {
-        BOOST_CHECK_EXCEPTION((void)pali::config_json(config), pali::error, ([&](const pali::error& e) {
+        BOOST_CHECK_EXCEPTION((void)pali::config_detail::config_json(config), pali::error, ([&](const pali::error& e) {
                                   return e.code() == errc::unsupported_config && std::string(e.what()).find(words) != std::string::npos;
                               }));
     };

@@ -124,9 +124,9 @@ BOOST_DATA_TEST_CASE(a_released_config_fits_its_type_and_no_other, boost::unit_t
     BOOST_TEST(pali::matching_variant(config.sizes).value_or("none") == name);
     for (const std::string_view other : pali::variant_names())
         pali::with_config(other, [&](auto compiled) {
-            if (other == name) BOOST_CHECK_NO_THROW(pali::require_fit(compiled, config));
+            if (other == name) BOOST_CHECK_NO_THROW(pali::config_detail::require_fit(compiled, config));
             else
-                BOOST_CHECK_EXCEPTION(pali::require_fit(compiled, config), pali::error, ([&](const pali::error& e) {
+                BOOST_CHECK_EXCEPTION(pali::config_detail::require_fit(compiled, config), pali::error, ([&](const pali::error& e) {
                                           return e.code() == errc::config_mismatch &&
                                                  std::string(e.what()).find("Use the variant that fits, " + name) != std::string::npos;
                                       }));
@@ -134,18 +134,19 @@ BOOST_DATA_TEST_CASE(a_released_config_fits_its_type_and_no_other, boost::unit_t
     BOOST_TEST(config.dtype == "bfloat16");
     BOOST_TEST(config.image_token == 257152);
     BOOST_TEST((config.image.resample == pali::filter::bicubic));
-    BOOST_CHECK_NO_THROW(pali::require_fit(pali::dynamic{}, config));
-    BOOST_TEST(pali::differences(pali::make_config<pali::dynamic>(config), config.sizes).empty());
+    BOOST_CHECK_NO_THROW(pali::config_detail::require_fit(pali::dynamic{}, config));
+    BOOST_TEST(pali::config_detail::differences(pali::config_detail::make_config<pali::dynamic>(config), config.sizes).empty());
 }
 
 BOOST_AUTO_TEST_CASE(the_embedded_model_is_shapes) {
     const pali::checkpoint_config config = pali::read_checkpoint_config(pali::test::source_path("examples/models/shapes"));
     BOOST_TEST(pali::matching_variant(config.sizes).value_or("none") == "shapes");
-    BOOST_CHECK_NO_THROW((void)pali::make_config<pali::shapes>(config));
-    const std::size_t count = pali::differences(config.sizes, pali::sizes_of(pali::paligemma_3b_224{})).size();
+    BOOST_CHECK_NO_THROW((void)pali::config_detail::make_config<pali::shapes>(config));
+    const std::size_t count =
+        pali::config_detail::differences(config.sizes, pali::config_detail::sizes_of(pali::paligemma_3b_224{})).size();
     BOOST_TEST(count > 11u);
     BOOST_CHECK_EXCEPTION(
-        (void)pali::make_config<pali::paligemma_3b_224>(config), pali::error,
+        (void)pali::config_detail::make_config<pali::paligemma_3b_224>(config), pali::error,
         mismatch({"text_config.model_type is gemma2", "and " + std::to_string(count - 10) + " more\nUse the variant that fits, shapes"},
                  11));
 }
@@ -154,7 +155,7 @@ BOOST_AUTO_TEST_CASE(the_embedded_model_is_shapes) {
 BOOST_AUTO_TEST_CASE(paligemma_1_code_refuses_paligemma_2_weights) {
     const pali::checkpoint_config config = read(released().at("paligemma2-3b-224"));
     BOOST_CHECK_EXCEPTION(
-        pali::require_fit(pali::paligemma_3b_224{}, config), pali::error,
+        pali::config_detail::require_fit(pali::paligemma_3b_224{}, config), pali::error,
         mismatch({"config.json", "paligemma-3b-224", "text_config.model_type is gemma2 in the checkpoint but gemma in the type",
                   "text_config.hidden_size is 2304 in the checkpoint but 2048 in the type", "num_hidden_layers is 26",
                   "intermediate_size is 9216", "num_key_value_heads is 4", "attn_logit_softcapping is 50", "final_logit_softcapping is 30",
@@ -171,7 +172,7 @@ BOOST_AUTO_TEST_CASE(every_field_is_compared) {
         change(changed.sizes);
         BOOST_TEST_CONTEXT(field) {
             BOOST_TEST(!pali::matching_variant(changed.sizes).has_value());
-            BOOST_CHECK_EXCEPTION((void)pali::make_config<pali::paligemma2_3b_448>(changed), pali::error,
+            BOOST_CHECK_EXCEPTION((void)pali::config_detail::make_config<pali::paligemma2_3b_448>(changed), pali::error,
                                   mismatch({field, "No shipped variant fits"}, 1));
         }
     };
@@ -202,10 +203,10 @@ BOOST_AUTO_TEST_CASE(every_field_is_compared) {
 
 BOOST_AUTO_TEST_CASE(a_type_of_ones_own_is_checked_too) {
     json files = released().at("paligemma2-3b-448");
-    BOOST_CHECK_EXCEPTION((void)pali::make_config<robot>(read(files)), pali::error,
+    BOOST_CHECK_EXCEPTION((void)pali::config_detail::make_config<robot>(read(files)), pali::error,
                           mismatch({"num_hidden_layers is 26 in the checkpoint but 12 in the type", "paligemma2-3b-448"}, 1));
     files["config.json"]["text_config"]["num_hidden_layers"] = 12;
-    BOOST_CHECK_NO_THROW((void)pali::make_config<robot>(read(files)));
+    BOOST_CHECK_NO_THROW((void)pali::config_detail::make_config<robot>(read(files)));
     BOOST_TEST(!pali::matching_variant(read(files).sizes).has_value());
 }
 

@@ -34,7 +34,7 @@
 BOOST_AUTO_TEST_SUITE(bfloat16)
 
 BOOST_AUTO_TEST_CASE(rounds_to_nearest_even) {
-    const auto round = [](std::uint32_t bits) { return pali::bfloat16(std::bit_cast<float>(bits)).bits; };
+    const auto round = [](std::uint32_t bits) { return pali::core::bfloat16(std::bit_cast<float>(bits)).bits; };
     BOOST_TEST(round(0x3f800000u) == 0x3f80); // 1
     BOOST_TEST(round(0x3f807fffu) == 0x3f80); // below half: down
     BOOST_TEST(round(0x3f808000u) == 0x3f80); // half, even: down
@@ -42,21 +42,21 @@ BOOST_AUTO_TEST_CASE(rounds_to_nearest_even) {
     BOOST_TEST(round(0x3f808001u) == 0x3f81); // above half: up
     BOOST_TEST(round(0x7f7fffffu) == 0x7f80); // the largest float becomes infinity
     BOOST_TEST(round(0x7f800000u) == 0x7f80);
-    BOOST_TEST(std::isnan(static_cast<float>(pali::bfloat16(std::bit_cast<float>(0x7f800001u))))); // NaN with infinity's upper half
+    BOOST_TEST(std::isnan(static_cast<float>(pali::core::bfloat16(std::bit_cast<float>(0x7f800001u))))); // NaN with infinity's upper half
 }
 
 BOOST_AUTO_TEST_CASE(every_value_survives_float32) {
     for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
-        pali::bfloat16 value;
+        pali::core::bfloat16 value;
         value.bits = static_cast<std::uint16_t>(bits);
         const float wide = static_cast<float>(value);
-        if (!std::isnan(wide)) BOOST_REQUIRE(pali::bfloat16(wide) == value);
+        if (!std::isnan(wide)) BOOST_REQUIRE(pali::core::bfloat16(wide) == value);
     }
 }
 
 BOOST_AUTO_TEST_CASE(half_precision_has_the_values_of_ieee) {
     const auto value = [](unsigned bits) {
-        pali::float16 half;
+        pali::core::float16 half;
         half.bits = static_cast<std::uint16_t>(bits);
         return static_cast<float>(half);
     };
@@ -75,11 +75,11 @@ BOOST_AUTO_TEST_CASE(half_precision_has_the_values_of_ieee) {
 
 BOOST_AUTO_TEST_CASE(half_floats_round_to_nearest_even) {
     const auto value = [](unsigned bits) {
-        pali::float16 half;
+        pali::core::float16 half;
         half.bits = static_cast<std::uint16_t>(bits);
         return static_cast<float>(half);
     };
-    const auto rounded = [](float x) { return static_cast<unsigned>(pali::float16(x).bits); };
+    const auto rounded = [](float x) { return static_cast<unsigned>(pali::core::float16(x).bits); };
     constexpr float infinity = std::numeric_limits<float>::infinity();
     for (unsigned bits = 0; bits < 0x7c00; ++bits) { // each finite value, its successor and the midpoint
         const float here = value(bits), next = bits == 0x7bff ? 65536.f : value(bits + 1),
@@ -94,8 +94,9 @@ BOOST_AUTO_TEST_CASE(half_floats_round_to_nearest_even) {
     BOOST_TEST(rounded(infinity) == 0x7c00u);
     BOOST_TEST(rounded(std::numeric_limits<float>::max()) == 0x7c00u);
     BOOST_TEST(rounded(std::numeric_limits<float>::denorm_min()) == 0u);
-    BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::numeric_limits<float>::quiet_NaN()))));
-    BOOST_TEST(std::isnan(static_cast<float>(pali::float16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper bits equal infinity's
+    BOOST_TEST(std::isnan(static_cast<float>(pali::core::float16(std::numeric_limits<float>::quiet_NaN()))));
+    BOOST_TEST(
+        std::isnan(static_cast<float>(pali::core::float16(std::bit_cast<float>(0x7f800001u))))); // a NaN whose upper bits equal infinity's
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -104,7 +105,7 @@ BOOST_AUTO_TEST_SUITE(thread_pool)
 
 BOOST_AUTO_TEST_CASE(every_task_runs_once) {
     for (const std::size_t threads : {1u, 2u, 3u, 7u}) {
-        pali::thread_pool pool(threads);
+        pali::core::thread_pool pool(threads);
         BOOST_TEST(pool.size() == threads);
         for (std::size_t round = 0; round < 300; ++round) {
             std::vector<std::atomic<int>> runs(round % 40);
@@ -115,7 +116,7 @@ BOOST_AUTO_TEST_CASE(every_task_runs_once) {
 }
 
 BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
-    BOOST_CHECK_EXCEPTION(pali::thread_pool(pali::thread_pool::most_threads + 1), pali::error, [](const pali::error& e) {
+    BOOST_CHECK_EXCEPTION(pali::core::thread_pool(pali::core::thread_pool::most_threads + 1), pali::error, [](const pali::error& e) {
         return e.code() == pali::errc::invalid_argument && std::string(e.what()).find("threads is ") != std::string::npos;
     });
 #if defined(__linux__) && !defined(PALI_TEST_SANITIZED) // ASan needs unlimited address space
@@ -128,7 +129,7 @@ BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
     BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
     bool thrown = false;
     try {
-        const pali::thread_pool pool(1000); // each thread needs a stack of 8 MB
+        const pali::core::thread_pool pool(1000); // each thread needs a stack of 8 MB
     } catch (const pali::error& e) {
         thrown = e.code() == pali::errc::too_few_threads && std::string(e.what()).find("of 1000 threads") != std::string::npos &&
                  std::string(e.what()).find("ulimit") != std::string::npos;
@@ -141,7 +142,7 @@ BOOST_AUTO_TEST_CASE(more_threads_than_there_can_be_are_refused) {
 BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {
     constexpr std::size_t count = 20000;
     for (const std::size_t threads : {2u, 5u}) {
-        pali::thread_pool pool(threads);
+        pali::core::thread_pool pool(threads);
         std::vector<std::size_t> ran_by(count, threads);
         pool.run(count, [&](std::size_t i, std::size_t thread) {
             ran_by[i] = thread;
@@ -161,7 +162,7 @@ BOOST_AUTO_TEST_CASE(a_thread_takes_consecutive_tasks) {
 }
 
 BOOST_AUTO_TEST_CASE(a_task_can_know_its_thread) {
-    pali::thread_pool pool(3);
+    pali::core::thread_pool pool(3);
     std::vector<std::atomic<int>> busy(3);
     std::atomic<bool> shared{false};
     pool.run(1000, [&](std::size_t, std::size_t thread) {
@@ -180,7 +181,7 @@ BOOST_AUTO_TEST_CASE(pinned_threads_stay_on_a_processor_and_the_callers_does_not
     const int before = processors();
     BOOST_TEST_REQUIRE(before > 0);
     for (const bool pin : {false, true}) {
-        pali::thread_pool pool(3, pin);
+        pali::core::thread_pool pool(3, pin);
         std::array<std::atomic<int>, 3> found{};
         while (found[1] == 0 || found[2] == 0)
             pool.run(3, [&](std::size_t, std::size_t thread) {
@@ -195,7 +196,7 @@ BOOST_AUTO_TEST_CASE(pinned_threads_stay_on_a_processor_and_the_callers_does_not
 #endif
 
 BOOST_AUTO_TEST_CASE(it_wakes_after_sleeping) {
-    pali::thread_pool pool(2);
+    pali::core::thread_pool pool(2);
     for (int i = 0; i < 3; ++i) {
         std::atomic<int> done{0};
         pool.run(8, [&](std::size_t) { ++done; });
@@ -209,13 +210,13 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(arena)
 
 BOOST_AUTO_TEST_CASE(frames_give_back_and_passes_allocate_once) {
-    pali::arena scratch;
+    pali::core::arena scratch;
     const auto pass = [&] {
-        const pali::arena::frame frame(scratch);
+        const pali::core::arena::frame frame(scratch);
         float* const a = scratch.take(100);
         BOOST_TEST(reinterpret_cast<std::uintptr_t>(a) % 64 == 0u);
         {
-            const pali::arena::frame inner(scratch);
+            const pali::core::arena::frame inner(scratch);
             float* const b = scratch.take(std::size_t{1} << 20);
             BOOST_TEST(b != a);
         }
@@ -232,9 +233,9 @@ BOOST_AUTO_TEST_CASE(frames_give_back_and_passes_allocate_once) {
 
 BOOST_AUTO_TEST_CASE(a_pass_uses_what_one_of_other_sizes_has_left) {
     constexpr std::size_t many = std::size_t{1} << 22; // floats
-    pali::arena scratch;
+    pali::core::arena scratch;
     const auto pass = [&](std::size_t pieces) {
-        const pali::arena::frame frame(scratch);
+        const pali::core::arena::frame frame(scratch);
         for (std::size_t i = 0; i < pieces; ++i) {
             float* const piece = scratch.take(many / pieces);
             piece[0] = 1;
@@ -259,24 +260,25 @@ BOOST_AUTO_TEST_CASE(the_code_is_in_the_message) {
 
 BOOST_AUTO_TEST_CASE(a_message_is_told_by_its_parts) {
     // Storing an error_text must not compile, because it would refer to destroyed temporaries.
-    static_assert(!std::is_copy_constructible_v<pali::error_text> && !std::is_move_constructible_v<pali::error_text>);
-    static_assert(!std::is_copy_assignable_v<pali::error_text> && !std::is_move_assignable_v<pali::error_text>);
-    static_assert(!std::is_constructible_v<pali::error, pali::errc, pali::error_text&>);
-    static_assert(std::is_constructible_v<pali::error, pali::errc, pali::error_text>);
-    const auto said = [](pali::error_text&& message) { return std::move(message).str(); };
+    static_assert(!std::is_copy_constructible_v<pali::core::error_text> && !std::is_move_constructible_v<pali::core::error_text>);
+    static_assert(!std::is_copy_assignable_v<pali::core::error_text> && !std::is_move_assignable_v<pali::core::error_text>);
+    static_assert(!std::is_constructible_v<pali::error, pali::errc, pali::core::error_text&>);
+    static_assert(std::is_constructible_v<pali::error, pali::errc, pali::core::error_text>);
+    const auto said = [](pali::core::error_text&& message) { return std::move(message).str(); };
     BOOST_TEST(said("a literal") == "a literal");
     BOOST_TEST(said(std::string("a text\0 with a zero", 19)) == std::string("a text\0 with a zero", 19));
     BOOST_TEST(said({}) == "");
     BOOST_TEST(said({std::string("folder"), ": tensor ", std::string_view("'name'"), " holds ", std::size_t{12}, " values"}) ==
                "folder: tensor 'name' holds 12 values");
-    BOOST_TEST(said({"parts ", {"of ", {"parts ", -1}}, ", ", true ? pali::error_text{"one ", 2} : "none"}) == "parts of parts -1, one 2");
+    BOOST_TEST(said({"parts ", {"of ", {"parts ", -1}}, ", ", true ? pali::core::error_text{"one ", 2} : "none"}) ==
+               "parts of parts -1, one 2");
     // Formatted like std::to_string.
     BOOST_TEST(said({std::numeric_limits<std::uint64_t>::max(), " ", std::numeric_limits<std::int64_t>::min()}) ==
                "18446744073709551615 -9223372036854775808");
     BOOST_TEST(said({std::uint8_t{7}, " ", std::int8_t{-7}, " ", 0.5f, " ", -1e9}) == "7 -7 0.500000 -1000000000.000000");
 
     std::string before = "before";
-    pali::error_text{", ", 2}.append_to(before);
+    pali::core::error_text{", ", 2}.append_to(before);
     BOOST_TEST(before == "before, 2");
     BOOST_TEST(pali::error(pali::errc::cannot_open, {"file", ": ", 3, " bytes"}).what() == std::string("[pali.201] file: 3 bytes"));
 }

@@ -259,10 +259,10 @@ const std::vector<hostile> hostile_files{
 
 void must_hold(const std::string& bytes, const std::vector<std::size_t>& shape) {
     const pali::test::temporary_folder folder;
-    const pali::npz_file opened(folder.write("sound.npz", bytes));
-    const pali::tensor_info& t = opened.at("a");
+    const pali::files::npz_file opened(folder.write("sound.npz", bytes));
+    const pali::files::tensor_info& t = opened.at("a");
     BOOST_TEST(t.shape == shape, boost::test_tools::per_element());
-    BOOST_TEST((t.type == pali::dtype::f32));
+    BOOST_TEST((t.type == pali::files::dtype::f32));
     BOOST_TEST((std::string(reinterpret_cast<const char*>(t.bytes.data()), t.bytes.size()) == std::string(t.count() * 4, '\x3f')));
 }
 
@@ -274,7 +274,7 @@ BOOST_DATA_TEST_CASE(hostile_files_are_refused_with_the_reason, boost::unit_test
     const pali::test::temporary_folder folder;
     const auto path = folder.write("hostile.npz", one.bytes);
     try {
-        const pali::npz_file opened(path);
+        const pali::files::npz_file opened(path);
         BOOST_ERROR("was read");
     } catch (const pali::error& e) {
         BOOST_TEST(static_cast<int>(e.code()) == static_cast<int>(one.code));
@@ -305,7 +305,7 @@ BOOST_AUTO_TEST_CASE(what_the_formats_allow_is_read) {
     must_hold(raw(npy(dictionary("'<f4'", "False", "(5000000,)"), std::string(20'000'000, '\x3f')), true),
               {5000000}); // compresses to a thousandth
     const pali::test::temporary_folder folder;
-    BOOST_TEST(pali::npz_file(folder.write("empty.npz", archive({}))).tensors().empty()); // numpy.savez without arrays
+    BOOST_TEST(pali::files::npz_file(folder.write("empty.npz", archive({}))).tensors().empty()); // numpy.savez without arrays
 }
 
 // With any truncation and with any byte changed, a small valid file is read within bounds or rejected.
@@ -316,10 +316,10 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const auto attempt = [&](const std::string& bytes) {
         const auto path = folder.write("damaged.npz", bytes);
         try {
-            const pali::npz_file opened(path);
+            const pali::files::npz_file opened(path);
             ++read;
             for (const auto& [name, t] : opened.tensors()) {
-                BOOST_REQUIRE(t.count() * pali::bits_of(t.type) == t.bytes.size() * 8);
+                BOOST_REQUIRE(t.count() * pali::files::bits_of(t.type) == t.bytes.size() * 8);
                 unsigned sum = 0;
                 for (const std::byte b : t.bytes) sum += std::to_integer<unsigned>(b);
                 BOOST_REQUIRE(sum == 16u * 0x3f); // the checksum guarantees that the contents are unchanged
@@ -342,15 +342,16 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(every_type_is_read_as_numpy_wrote_it) {
-    const pali::npz_file stored(pali::test::data_path("files/stored.npz")), deflated_too(pali::test::data_path("files/deflated.npz"));
-    const pali::safetensors_file same(pali::test::data_path("files/every_dtype.safetensors"));
+    const pali::files::npz_file stored(pali::test::data_path("files/stored.npz")),
+        deflated_too(pali::test::data_path("files/deflated.npz"));
+    const pali::files::safetensors_file same(pali::test::data_path("files/every_dtype.safetensors"));
     BOOST_TEST(stored.tensors().size() == 18u);
     BOOST_TEST(deflated_too.tensors().size() == 18u);
     std::size_t compared = 0;
     for (const auto& [name, t] : stored.tensors()) BOOST_TEST_CONTEXT(name) {
             const auto all = stored.file().bytes();
             BOOST_TEST((t.bytes.data() >= all.data() && t.bytes.data() + t.bytes.size() <= all.data() + all.size())); // in place
-            const pali::tensor_info& inflated = deflated_too.at(name);
+            const pali::files::tensor_info& inflated = deflated_too.at(name);
             BOOST_TEST(inflated.is_aligned());
             BOOST_TEST((inflated.type == t.type));
             BOOST_TEST(inflated.shape == t.shape, boost::test_tools::per_element());
@@ -369,15 +370,15 @@ BOOST_AUTO_TEST_CASE(every_type_is_read_as_numpy_wrote_it) {
 }
 
 BOOST_AUTO_TEST_CASE(tensors_stay_where_they_are_when_the_file_is_moved) {
-    pali::npz_file first(pali::test::data_path("files/deflated.npz"));
+    pali::files::npz_file first(pali::test::data_path("files/deflated.npz"));
     const auto* const before = first.at("long").bytes.data();
-    const pali::npz_file second(std::move(first));
+    const pali::files::npz_file second(std::move(first));
     BOOST_TEST((second.at("long").bytes.data() == before));
     BOOST_TEST(second.at("long").as<float>()[18] == 1.f);
 }
 
 BOOST_AUTO_TEST_CASE(a_name_that_is_not_there) {
-    const pali::npz_file opened(pali::test::data_path("files/stored.npz"));
+    const pali::files::npz_file opened(pali::test::data_path("files/stored.npz"));
     try {
         (void)opened.at("long.npy");
         BOOST_ERROR("was found");
@@ -385,7 +386,8 @@ BOOST_AUTO_TEST_CASE(a_name_that_is_not_there) {
         BOOST_TEST((e.code() == errc::checkpoint_mismatch));
         BOOST_TEST(std::string(e.what()).find("stored.npz: has no tensor 'long.npy' among its 18") != std::string::npos);
     }
-    BOOST_CHECK_EXCEPTION(pali::npz_file("no such.npz"), pali::error, [](const pali::error& e) { return e.code() == errc::cannot_open; });
+    BOOST_CHECK_EXCEPTION(pali::files::npz_file("no such.npz"), pali::error,
+                          [](const pali::error& e) { return e.code() == errc::cannot_open; });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

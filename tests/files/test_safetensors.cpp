@@ -159,7 +159,7 @@ BOOST_DATA_TEST_CASE(malformed_files_are_refused_with_the_reason, boost::unit_te
     const pali::test::temporary_folder folder;
     const auto path = folder.write("hostile.safetensors", one.bytes);
     try {
-        const pali::safetensors_file opened(path);
+        const pali::files::safetensors_file opened(path);
         BOOST_ERROR("was read");
     } catch (const pali::error& e) {
         BOOST_TEST(static_cast<int>(e.code()) == static_cast<int>(errc::malformed_file));
@@ -180,12 +180,12 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
     const auto attempt = [&](const std::string& bytes) {
         const auto path = folder.write("damaged.safetensors", bytes);
         try {
-            const pali::safetensors_file opened(path);
+            const pali::files::safetensors_file opened(path);
             ++read;
             const auto all = opened.file().bytes();
             for (const auto& [name, t] : opened.tensors()) {
                 BOOST_REQUIRE(t.bytes.data() >= all.data() && t.bytes.data() + t.bytes.size() <= all.data() + all.size());
-                BOOST_REQUIRE(t.count() * pali::bits_of(t.type) == t.bytes.size() * 8);
+                BOOST_REQUIRE(t.count() * pali::files::bits_of(t.type) == t.bytes.size() * 8);
             }
         } catch (const pali::error& e) {
             BOOST_REQUIRE(e.code() == errc::malformed_file);
@@ -205,35 +205,35 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_read_within_bounds_or_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(every_dtype_is_read_as_the_package_wrote_it) {
-    const pali::safetensors_file opened(pali::test::data_path("files/every_dtype.safetensors"));
+    const pali::files::safetensors_file opened(pali::test::data_path("files/every_dtype.safetensors"));
     BOOST_TEST(opened.tensors().size() == 22u);
     BOOST_TEST(opened.metadata().at("format") == "pt");
     const std::vector<std::size_t> shape{2, 3};
-    const std::vector<std::pair<std::string, pali::dtype>> types{{"bool", pali::dtype::boolean},
-                                                                 {"uint8", pali::dtype::u8},
-                                                                 {"int8", pali::dtype::i8},
-                                                                 {"float8_e5m2", pali::dtype::f8_e5m2},
-                                                                 {"float8_e4m3fn", pali::dtype::f8_e4m3},
-                                                                 {"float8_e8m0fnu", pali::dtype::f8_e8m0},
-                                                                 {"float8_e4m3fnuz", pali::dtype::f8_e4m3fnuz},
-                                                                 {"float8_e5m2fnuz", pali::dtype::f8_e5m2fnuz},
-                                                                 {"int16", pali::dtype::i16},
-                                                                 {"uint16", pali::dtype::u16},
-                                                                 {"float16", pali::dtype::f16},
-                                                                 {"bfloat16", pali::dtype::bf16},
-                                                                 {"int32", pali::dtype::i32},
-                                                                 {"uint32", pali::dtype::u32},
-                                                                 {"float32", pali::dtype::f32},
-                                                                 {"complex64", pali::dtype::c64},
-                                                                 {"float64", pali::dtype::f64},
-                                                                 {"int64", pali::dtype::i64},
-                                                                 {"uint64", pali::dtype::u64}};
+    const std::vector<std::pair<std::string, pali::files::dtype>> types{{"bool", pali::files::dtype::boolean},
+                                                                        {"uint8", pali::files::dtype::u8},
+                                                                        {"int8", pali::files::dtype::i8},
+                                                                        {"float8_e5m2", pali::files::dtype::f8_e5m2},
+                                                                        {"float8_e4m3fn", pali::files::dtype::f8_e4m3},
+                                                                        {"float8_e8m0fnu", pali::files::dtype::f8_e8m0},
+                                                                        {"float8_e4m3fnuz", pali::files::dtype::f8_e4m3fnuz},
+                                                                        {"float8_e5m2fnuz", pali::files::dtype::f8_e5m2fnuz},
+                                                                        {"int16", pali::files::dtype::i16},
+                                                                        {"uint16", pali::files::dtype::u16},
+                                                                        {"float16", pali::files::dtype::f16},
+                                                                        {"bfloat16", pali::files::dtype::bf16},
+                                                                        {"int32", pali::files::dtype::i32},
+                                                                        {"uint32", pali::files::dtype::u32},
+                                                                        {"float32", pali::files::dtype::f32},
+                                                                        {"complex64", pali::files::dtype::c64},
+                                                                        {"float64", pali::files::dtype::f64},
+                                                                        {"int64", pali::files::dtype::i64},
+                                                                        {"uint64", pali::files::dtype::u64}};
     for (const auto& [name, type] : types) BOOST_TEST_CONTEXT(name) {
-            const pali::tensor_info& t = opened.at("of." + name);
+            const pali::files::tensor_info& t = opened.at("of." + name);
             BOOST_TEST((t.type == type));
             BOOST_TEST(t.shape == shape, boost::test_tools::per_element());
             BOOST_TEST(t.count() == 6u);
-            BOOST_TEST(t.bytes.size() == 6 * pali::size_of(type));
+            BOOST_TEST(t.bytes.size() == 6 * pali::files::size_of(type));
             BOOST_TEST(t.is_aligned());
             BOOST_TEST((t.bytes.data() >= opened.file().bytes().data() &&
                         t.bytes.data() < opened.file().bytes().data() + opened.file().bytes().size()));
@@ -245,7 +245,7 @@ BOOST_AUTO_TEST_CASE(every_dtype_is_read_as_the_package_wrote_it) {
         BOOST_TEST(g.floats(name) == values, boost::test_tools::per_element());
     for (const char* name : {"of.int32", "of.int64", "of.uint8"}) BOOST_TEST(g.ints(name) == integers, boost::test_tools::per_element());
     BOOST_TEST(opened.at("of.float32").as<float>()[5] == 6);
-    BOOST_TEST(static_cast<float>(opened.at("of.bfloat16").as<pali::bfloat16>()[4]) == 4);
+    BOOST_TEST(static_cast<float>(opened.at("of.bfloat16").as<pali::core::bfloat16>()[4]) == 4);
     BOOST_TEST(opened.at("a scalar").shape.empty());
     BOOST_TEST(opened.at("a scalar").count() == 1u);
     BOOST_TEST(g.floats("a scalar")[0] == -2.5f);
@@ -255,30 +255,31 @@ BOOST_AUTO_TEST_CASE(every_dtype_is_read_as_the_package_wrote_it) {
 }
 
 BOOST_AUTO_TEST_CASE(names_of_dtypes_go_both_ways) {
-    for (int i = 0; i <= static_cast<int>(pali::dtype::u64); ++i) {
-        const auto type = static_cast<pali::dtype>(i);
-        BOOST_TEST((pali::find_dtype(pali::to_string(type)) == type));
+    for (int i = 0; i <= static_cast<int>(pali::files::dtype::u64); ++i) {
+        const auto type = static_cast<pali::files::dtype>(i);
+        BOOST_TEST((pali::files::find_dtype(to_string(type)) == type));
     }
-    BOOST_TEST(!pali::find_dtype("").has_value());
+    BOOST_TEST(!pali::files::find_dtype("").has_value());
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_table_is_valid) {
     const pali::test::temporary_folder folder;
-    BOOST_TEST(pali::safetensors_file(folder.write("a", file("{}", 0))).tensors().empty());
-    BOOST_TEST(pali::safetensors_file(folder.write("b", file("{}      ", 0))).tensors().empty()); // padding
-    BOOST_TEST(
-        pali::safetensors_file(folder.write("c", file(R"({"e":)" + tensor(R"("F32")", "[0,5]", "[0,0]") + "}", 0))).at("e").count() == 0u);
+    BOOST_TEST(pali::files::safetensors_file(folder.write("a", file("{}", 0))).tensors().empty());
+    BOOST_TEST(pali::files::safetensors_file(folder.write("b", file("{}      ", 0))).tensors().empty()); // padding
+    BOOST_TEST(pali::files::safetensors_file(folder.write("c", file(R"({"e":)" + tensor(R"("F32")", "[0,5]", "[0,0]") + "}", 0)))
+                   .at("e")
+                   .count() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(the_last_of_a_name_counts_and_unknown_keys_are_ignored) {
     const pali::test::temporary_folder folder;
     const std::string first = tensor(R"("BF16")", "[8]", "[0,16]"),
                       last = R"({"dtype":"F32","shape":[2,2],"strides":[1],"data_offsets":[0,16]})";
-    const pali::safetensors_file opened(
+    const pali::files::safetensors_file opened(
         folder.write("a", file(R"({"a":)" + first + R"(,"__metadata__":{"k":"1","k":"2"},"\u0061":)" + last + "}", 16)));
-    BOOST_TEST((opened.at("a").type == pali::dtype::f32));
+    BOOST_TEST((opened.at("a").type == pali::files::dtype::f32));
     BOOST_TEST(opened.metadata().at("k") == "2");
-    BOOST_TEST(pali::safetensors_file(folder.write("b", file(R"({"__metadata__":null})", 0))).metadata().empty());
+    BOOST_TEST(pali::files::safetensors_file(folder.write("b", file(R"({"__metadata__":null})", 0))).metadata().empty());
 }
 
 // The format does not guarantee alignment; older writers did not pad.
@@ -286,18 +287,18 @@ BOOST_AUTO_TEST_CASE(misaligned_tensors_are_noted) {
     const pali::test::temporary_folder folder;
     std::string header = R"({"a":)" + good + "}";
     while (header.size() % 4 != 1) header += ' ';
-    const pali::safetensors_file opened(folder.write("odd.safetensors", file(header, 16)));
+    const pali::files::safetensors_file opened(folder.write("odd.safetensors", file(header, 16)));
     BOOST_TEST(!opened.at("a").is_aligned());
     BOOST_TEST(pali::test::golden(folder.path() / "odd.safetensors").floats("a").size() == 4u);
 }
 
 BOOST_AUTO_TEST_CASE(moving_moves_no_bytes) {
     const pali::test::temporary_folder folder;
-    pali::safetensors_file first(folder.write("a.safetensors", file(R"({"a":)" + good + "}", 16)));
+    pali::files::safetensors_file first(folder.write("a.safetensors", file(R"({"a":)" + good + "}", 16)));
     const auto* const where = first.at("a").bytes.data();
-    pali::safetensors_file second(std::move(first));
+    pali::files::safetensors_file second(std::move(first));
     BOOST_TEST(second.at("a").bytes.data() == where);
-    pali::safetensors_file third(folder.write("b.safetensors", file("{}", 0)));
+    pali::files::safetensors_file third(folder.write("b.safetensors", file("{}", 0)));
     third = std::move(second);
     BOOST_TEST(third.at("a").bytes.data() == where);
     BOOST_TEST((third.at("a").bytes[0] == std::byte{0x3f}));
@@ -305,7 +306,7 @@ BOOST_AUTO_TEST_CASE(moving_moves_no_bytes) {
 
 BOOST_AUTO_TEST_CASE(a_missing_tensor_is_named) {
     const pali::test::temporary_folder folder;
-    const pali::safetensors_file opened(folder.write("a.safetensors", file(R"({"a":)" + good + "}", 16)));
+    const pali::files::safetensors_file opened(folder.write("a.safetensors", file(R"({"a":)" + good + "}", 16)));
     BOOST_CHECK_EXCEPTION((void)opened.at("b"), pali::error, [](const pali::error& e) {
         return e.code() == errc::checkpoint_mismatch && std::string(e.what()).find("a.safetensors: has no tensor 'b'") != std::string::npos;
     });
@@ -314,7 +315,7 @@ BOOST_AUTO_TEST_CASE(a_missing_tensor_is_named) {
 BOOST_AUTO_TEST_CASE(names_cannot_write_to_the_terminal) {
     const pali::test::temporary_folder folder;
     const auto path = folder.write("a.safetensors", file(R"({"\u001b[31m\n)" + std::string(5000, 'x') + R"(":null})", 0));
-    BOOST_CHECK_EXCEPTION(pali::safetensors_file{path}, pali::error, [](const pali::error& e) {
+    BOOST_CHECK_EXCEPTION(pali::files::safetensors_file{path}, pali::error, [](const pali::error& e) {
         const std::string what = e.what();
         return what.find('\x1b') == std::string::npos && what.find("\\x1b[31m\\x0a") != std::string::npos && what.size() < 600;
     });
@@ -326,10 +327,10 @@ BOOST_AUTO_TEST_CASE(what_is_no_file_cannot_be_opened) {
         return
             [word](const pali::error& e) { return e.code() == errc::cannot_open && std::string(e.what()).find(word) != std::string::npos; };
     };
-    BOOST_CHECK_EXCEPTION(pali::safetensors_file{folder.path() / "absent.safetensors"}, pali::error,
+    BOOST_CHECK_EXCEPTION(pali::files::safetensors_file{folder.path() / "absent.safetensors"}, pali::error,
                           says("absent.safetensors: no such file"));
-    BOOST_CHECK_EXCEPTION(pali::safetensors_file{folder.path()}, pali::error, says("is a folder"));
-    BOOST_CHECK_EXCEPTION(pali::safetensors_file{"/dev/zero"}, pali::error, says("is not a regular file"));
+    BOOST_CHECK_EXCEPTION(pali::files::safetensors_file{folder.path()}, pali::error, says("is a folder"));
+    BOOST_CHECK_EXCEPTION(pali::files::safetensors_file{"/dev/zero"}, pali::error, says("is not a regular file"));
 }
 
 // Tests the golden helper: a NaN must not compare as equal.

@@ -35,10 +35,10 @@ std::string from_base64(const std::string& text) {
 /// What pali reads, in the format of the golden; empty if the file is rejected.
 json read(const std::filesystem::path& path) {
     try {
-        const pali::safetensors_file opened(path);
+        const pali::files::safetensors_file opened(path);
         json tensors = json::object();
         for (const auto& [name, tensor] : opened.tensors())
-            tensors[name] = {pali::to_string(tensor.type), tensor.shape,
+            tensors[name] = {to_string(tensor.type), tensor.shape,
                              std::string(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size())};
         return tensors;
     } catch (const pali::error& e) {
@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(a_header_with_40000_tensors_is_read_at_once) {
     double fastest = 1e9;
     for (int i = 0; i < 3; ++i) {
         const auto start = std::chrono::steady_clock::now();
-        BOOST_TEST(pali::safetensors_file(path).tensors().size() == 40000u);
+        BOOST_TEST(pali::files::safetensors_file(path).tensors().size() == 40000u);
         fastest = std::min(fastest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     BOOST_TEST_MESSAGE(fastest << " s");

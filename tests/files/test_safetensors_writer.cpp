@@ -23,8 +23,8 @@ std::string content(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-pali::tensor_info floats(const std::vector<float>& numbers, std::vector<std::size_t> shape) {
-    return {pali::dtype::f32, std::move(shape), std::as_bytes(std::span(numbers)), ""};
+pali::files::tensor_info floats(const std::vector<float>& numbers, std::vector<std::size_t> shape) {
+    return {pali::files::dtype::f32, std::move(shape), std::as_bytes(std::span(numbers)), ""};
 }
 
 auto fails(pali::errc code, const std::string& word) {
@@ -42,8 +42,8 @@ BOOST_AUTO_TEST_SUITE(safetensors_writer)
 BOOST_AUTO_TEST_CASE(writes_the_bytes_that_the_package_writes) {
     const auto original = pali::test::data_path("files/every_dtype.safetensors");
     const pali::test::temporary_folder folder;
-    const pali::safetensors_file read(original);
-    pali::write_safetensors(folder.path() / "copy.safetensors", read.tensors(), read.metadata());
+    const pali::files::safetensors_file read(original);
+    pali::files::write_safetensors(folder.path() / "copy.safetensors", read.tensors(), read.metadata());
     BOOST_TEST((content(folder.path() / "copy.safetensors") == content(original)));
     BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1); // no temporary file is left
 }
@@ -53,10 +53,11 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_read) {
     const std::vector<std::uint16_t> b{0x3f80, 0x4000};
     const pali::test::temporary_folder folder;
     const auto path = folder.path() / "some.safetensors";
-    pali::write_safetensors(
-        path, {{"a", floats(a, {2, 3})}, {"b", {pali::dtype::bf16, {2}, std::as_bytes(std::span(b)), ""}}, {"none", floats({}, {0, 7})}},
+    pali::files::write_safetensors(
+        path,
+        {{"a", floats(a, {2, 3})}, {"b", {pali::files::dtype::bf16, {2}, std::as_bytes(std::span(b)), ""}}, {"none", floats({}, {0, 7})}},
         {{"seed", "7"}, {"text", "two\nlines"}});
-    const pali::safetensors_file read(path);
+    const pali::files::safetensors_file read(path);
     BOOST_TEST(read.tensors().size() == 3u);
     BOOST_TEST(read.at("a").as<float>()[5] == 6);
     BOOST_TEST(read.at("b").as<std::uint16_t>()[1] == 0x4000);
@@ -65,18 +66,18 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_read) {
     std::uint64_t length = 0;
     std::memcpy(&length, read.file().bytes().data(), 8);
     BOOST_TEST(length % 8 == 0u);
-    pali::write_safetensors(path, {});
-    BOOST_TEST(pali::safetensors_file(path).tensors().empty());
+    pali::files::write_safetensors(path, {});
+    BOOST_TEST(pali::files::safetensors_file(path).tensors().empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_file_can_be_replaced_by_its_own_tensors) {
     const std::vector<float> a{1, 2};
     const pali::test::temporary_folder folder;
     const auto path = folder.path() / "some.safetensors";
-    pali::write_safetensors(path, {{"a", floats(a, {2})}});
-    const pali::safetensors_file before(path);
-    pali::write_safetensors(path, before.tensors(), {{"again", "yes"}});
-    const pali::safetensors_file after(path);
+    pali::files::write_safetensors(path, {{"a", floats(a, {2})}});
+    const pali::files::safetensors_file before(path);
+    pali::files::write_safetensors(path, before.tensors(), {{"again", "yes"}});
+    const pali::files::safetensors_file after(path);
     BOOST_TEST(after.metadata().at("again") == "yes");
     BOOST_TEST(after.at("a").as<float>()[1] == 2);
     BOOST_TEST(before.at("a").as<float>()[1] == 2);
@@ -87,15 +88,17 @@ BOOST_AUTO_TEST_CASE(nothing_malformed_is_written) {
     const std::vector<float> a{1, 2, 3};
     const pali::test::temporary_folder folder;
     const auto path = folder.path() / "some.safetensors";
-    const auto write = [&](const std::string& name, const pali::tensor_info& tensor) { pali::write_safetensors(path, {{name, tensor}}); };
+    const auto write = [&](const std::string& name, const pali::files::tensor_info& tensor) {
+        pali::files::write_safetensors(path, {{name, tensor}});
+    };
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {4})), pali::error,
                           fails(errc::invalid_argument, "tensor 'a' has 12 bytes; shape (4) of F32 needs 16"));
     BOOST_CHECK_EXCEPTION(write("a", floats(a, {std::size_t{1} << 62, 4})), pali::error, fails(errc::invalid_argument, "64 bits"));
-    BOOST_CHECK_EXCEPTION(write("a", {pali::dtype::f4, {3}, std::as_bytes(std::span(a)).first(1), ""}), pali::error,
+    BOOST_CHECK_EXCEPTION(write("a", {pali::files::dtype::f4, {3}, std::as_bytes(std::span(a)).first(1), ""}), pali::error,
                           fails(errc::invalid_argument, "12 bits; whole bytes"));
     BOOST_CHECK_EXCEPTION(write("__metadata__", floats(a, {3})), pali::error, fails(errc::invalid_argument, "__metadata__"));
     BOOST_CHECK_EXCEPTION(write("\xff", floats(a, {3})), pali::error, fails(errc::invalid_argument, "UTF-8"));
-    BOOST_CHECK_EXCEPTION(pali::write_safetensors(folder.path() / "absent" / "x.safetensors", {}), pali::error,
+    BOOST_CHECK_EXCEPTION(pali::files::write_safetensors(folder.path() / "absent" / "x.safetensors", {}), pali::error,
                           fails(errc::cannot_write, "absent"));
     BOOST_TEST(std::filesystem::is_empty(folder.path()));
     std::filesystem::create_directories(path / "in the way");
@@ -108,10 +111,10 @@ BOOST_AUTO_TEST_CASE(pieces_in_any_order_are_the_whole) {
     const auto original = pali::test::data_path("files/every_dtype.safetensors");
     const pali::test::temporary_folder folder;
     const auto path = folder.path() / "copy.safetensors";
-    const pali::safetensors_file read(original);
-    std::map<std::string, pali::safetensors_writer::entry, std::less<>> entries;
+    const pali::files::safetensors_file read(original);
+    std::map<std::string, pali::files::safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : read.tensors()) entries[name] = {tensor.type, tensor.shape};
-    pali::safetensors_writer out(path, entries, read.metadata());
+    pali::files::safetensors_writer out(path, entries, read.metadata());
     for (bool more = true; more;) { // appends three bytes to each tensor in turn, from the last to the first
         more = false;
         for (auto one = read.tensors().rbegin(); one != read.tensors().rend(); ++one) {
@@ -134,7 +137,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finished_leaves_nothing) {
     const pali::test::temporary_folder folder;
     const auto path = folder.path() / "some.safetensors";
     {
-        pali::safetensors_writer out(path, {{"a", {pali::dtype::f32, {3}}}, {"b", {pali::dtype::f32, {2}}}});
+        pali::files::safetensors_writer out(path, {{"a", {pali::files::dtype::f32, {3}}}, {"b", {pali::files::dtype::f32, {2}}}});
         out.append("a", bytes);
         BOOST_CHECK_EXCEPTION(out.append("a", bytes.first(4)), pali::error,
                               fails(errc::invalid_argument, "tensor 'a' has 4 bytes more than its shape needs"));
@@ -154,22 +157,22 @@ BOOST_AUTO_TEST_CASE(a_link_is_replaced_and_its_target_kept) {
     const pali::test::temporary_folder folder;
     const auto blob = folder.write("blob", "a blob"), path = folder.path() / "some.safetensors";
     std::filesystem::create_symlink("blob", path);
-    pali::write_safetensors(path, {{"a", floats(a, {3})}});
+    pali::files::write_safetensors(path, {{"a", floats(a, {3})}});
     BOOST_TEST(!std::filesystem::is_symlink(path));
     BOOST_TEST(content(blob) == "a blob");
-    BOOST_TEST(pali::safetensors_file(path).at("a").count() == 3u);
+    BOOST_TEST(pali::files::safetensors_file(path).at("a").count() == 3u);
 }
 
 // No reader accepts such a shape, although an empty tensor has no bytes.
 BOOST_AUTO_TEST_CASE(sides_that_overflow_are_refused_beside_an_empty_one) {
     const pali::test::temporary_folder folder;
     const std::vector<std::size_t> shape{0, std::size_t{1} << 40, std::size_t{1} << 40};
-    BOOST_CHECK_EXCEPTION(pali::safetensors_writer(folder.path() / "x", {{"a", {pali::dtype::f32, shape}}}), pali::error,
+    BOOST_CHECK_EXCEPTION(pali::files::safetensors_writer(folder.path() / "x", {{"a", {pali::files::dtype::f32, shape}}}), pali::error,
                           fails(pali::errc::invalid_argument, "64 bits"));
-    BOOST_TEST(!pali::checked_size(4, shape).has_value());
-    BOOST_TEST(pali::checked_size(4, std::vector<std::size_t>{0, 5}).value() == 0u);
-    BOOST_TEST(pali::checked_size(4, std::vector<std::size_t>{2, 5}).value() == 40u);
-    BOOST_TEST(pali::checked_size(4, std::span<const std::size_t>{}).value() == 4u); // a scalar
+    BOOST_TEST(!pali::files::checked_size(4, shape).has_value());
+    BOOST_TEST(pali::files::checked_size(4, std::vector<std::size_t>{0, 5}).value() == 0u);
+    BOOST_TEST(pali::files::checked_size(4, std::vector<std::size_t>{2, 5}).value() == 40u);
+    BOOST_TEST(pali::files::checked_size(4, std::span<const std::size_t>{}).value() == 4u); // a scalar
 }
 
 BOOST_AUTO_TEST_SUITE_END()

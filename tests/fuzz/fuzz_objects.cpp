@@ -19,22 +19,22 @@ void require(bool holds) {
     if (!holds) std::abort();
 }
 
-void check(std::string_view answer, const pali::spoken_objects& read) {
+void check(std::string_view answer, const pali::objects::spoken_objects& read) {
     std::size_t before = 0, labels = 0;
-    for (const pali::spoken_object& o : read.objects) {
+    for (const pali::objects::spoken_object& o : read.objects) {
         require(before <= o.bytes.begin && o.bytes.begin == o.box_bytes.begin && o.box_bytes.begin < o.box_bytes.end);
         require(o.box_bytes.end <= o.label_bytes.begin && o.label_bytes.begin <= o.label_bytes.end);
         require(o.label_bytes.end == o.bytes.end && o.bytes.end <= answer.size());
         require(o.box_bytes.size() >= 36 && o.box_bytes.of(answer).starts_with("<loc") && o.box_bytes.of(answer).ends_with('>'));
         require(o.loc[0] < o.loc[2] && o.loc[1] < o.loc[3] && o.loc[2] < 1024 && o.loc[3] < 1024);
         require(!o.seg || std::all_of(o.seg->begin(), o.seg->end(), [](int code) { return code < 128; }));
-        require(pali::is_utf8(o.label) && o.label.find(';') == std::string::npos);
-        require(!pali::is_utf8(o.label_bytes.of(answer)) || o.label == o.label_bytes.of(answer));
+        require(pali::core::is_utf8(o.label) && o.label.find(';') == std::string::npos);
+        require(!pali::core::is_utf8(o.label_bytes.of(answer)) || o.label == o.label_bytes.of(answer));
         before = o.bytes.end;
         labels += o.label.size();
     }
     // Bounds: one byte becomes at most three; an object needs 36 bytes, and a skipped object at least one.
-    require(pali::is_utf8(read.text) && labels + read.text.size() <= 3 * answer.size());
+    require(pali::core::is_utf8(read.text) && labels + read.text.size() <= 3 * answer.size());
     require(read.objects.size() * 36 + read.skipped <= answer.size());
 }
 
@@ -42,11 +42,11 @@ void check(std::string_view answer, const pali::spoken_objects& read) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view answer(reinterpret_cast<const char*>(data), size);
-    const pali::spoken_objects whole = pali::read_objects(answer);
+    const pali::objects::spoken_objects whole = pali::objects::read_objects(answer);
     check(answer, whole);
     // Truncates the answer at a position derived from it. The boxes found are a prefix of those of the whole answer.
     const std::string_view part = answer.substr(0, size == 0 ? 0 : (data[0] * std::size_t{257} + data[size - 1]) % size);
-    const pali::spoken_objects first = pali::read_objects(part);
+    const pali::objects::spoken_objects first = pali::objects::read_objects(part);
     check(part, first);
     require(first.objects.size() <= whole.objects.size());
     for (std::size_t i = 0; i < first.objects.size(); ++i) {

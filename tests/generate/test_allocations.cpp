@@ -39,11 +39,11 @@ BOOST_AUTO_TEST_CASE(a_sampler_allocates_nothing_per_token) {
     const pali::sampling_options all{
         .temperature = 0.7f, .top_k = 900, .top_p = 0.95f, .min_p = 0.01f, .typical_p = 0.9f, .repetition_penalty = 1.2f};
     for (const pali::sampling_options& options : {pali::sampling_options{}, all}) {
-        pali::sampler sampler(options, base.size());
+        pali::decoding::sampler sampler(options, base.size());
         const std::size_t before = taken;
         for (int i = 0; i < 20; ++i) {
             std::copy(base.begin(), base.end(), logits.begin());
-            (void)pali::log_softmax_at(logits, 3);
+            (void)pali::decoding::log_softmax_at(logits, 3);
             (void)sampler.next(logits, sequence, suppressed);
         }
         BOOST_TEST(taken - before == 0u);

@@ -28,7 +28,7 @@ public:
         const std::size_t before = ids.size() > 1 ? static_cast<std::size_t>(ids[ids.size() - 2]) : 0;
         std::vector<float> out(v);
         for (std::size_t i = 0; i < v; ++i) out[i] = m_table[last * v + i] + 0.7f * m_before[before * v + i];
-        pali::log_softmax(out, out);
+        pali::decoding::log_softmax(out, out);
         return out;
     }
 
@@ -38,7 +38,7 @@ private:
 };
 
 struct outcome {
-    std::vector<pali::beam_search::hypothesis> found;
+    std::vector<pali::decoding::beam_search::hypothesis> found;
     std::size_t rounds = 0;
 };
 
@@ -50,8 +50,8 @@ outcome run(const toy& model, const nlohmann::json& c, std::size_t first_rows) {
                                      .length_penalty = c["length_penalty"],
                                      .early_stopping = c["early_stopping"],
                                      .max_new_tokens = c["max_new_tokens"]};
-    pali::sampler processors({.repetition_penalty = c["repetition_penalty"]}, model.vocabulary());
-    pali::beam_search search(options, model.vocabulary(), eos);
+    pali::decoding::sampler processors({.repetition_penalty = c["repetition_penalty"]}, model.vocabulary());
+    pali::decoding::beam_search search(options, model.vocabulary(), eos);
     const std::size_t v = model.vocabulary(), shortest = c["min_new_tokens"];
     std::vector<std::vector<token>> sequences(first_rows, prompt);
     outcome out;
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(one_beam_is_greedy) {
     auto sequence = c["prompt"].get<std::vector<token>>();
     std::vector<token> want;
     while (want.size() < 12 && (want.empty() || want.back() != 1)) {
-        want.push_back(static_cast<token>(pali::argmax(model.log_probabilities(sequence))));
+        want.push_back(static_cast<token>(pali::decoding::argmax(model.log_probabilities(sequence))));
         sequence.push_back(want.back());
     }
     BOOST_TEST(run(model, c, 1).found[0].tokens == want);
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(one_beam_is_greedy) {
 BOOST_AUTO_TEST_CASE(there_is_an_answer_where_no_score_wins_over_nothing) {
     // With length penalty -10, scores soon fall below the -1e9 of an empty slot.
     const std::vector<token> eos{1};
-    pali::beam_search search({.num_beams = 2, .length_penalty = -10, .max_new_tokens = 30}, 5, eos);
+    pali::decoding::beam_search search({.num_beams = 2, .length_penalty = -10, .max_new_tokens = 30}, 5, eos);
     const std::vector<float> row{-9, -9, -1, -2, -9, -9, -9, -1, -2, -9};
     std::size_t rounds = 1;
     while (search.advance({row.data(), 2, 5})) ++rounds;
@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(there_is_an_answer_where_no_score_wins_over_nothing) {
 BOOST_AUTO_TEST_CASE(scores_that_leave_nothing_are_refused) {
     const std::vector<token> eos{1};
     const std::vector<float> none(10, -std::numeric_limits<float>::infinity());
-    pali::beam_search search({.num_beams = 2}, 5, eos);
+    pali::decoding::beam_search search({.num_beams = 2}, 5, eos);
     BOOST_CHECK_EXCEPTION(search.advance({none.data(), 2, 5}), pali::error,
                           [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
 }
@@ -171,7 +171,7 @@ BOOST_AUTO_TEST_CASE(wrong_use_is_refused) {
     const std::vector<token> eos{1};
     const auto says = [&](const pali::beam_options& options, std::size_t vocabulary, const std::string& text) {
         try {
-            const pali::beam_search search(options, vocabulary, eos);
+            const pali::decoding::beam_search search(options, vocabulary, eos);
             BOOST_ERROR("nothing was thrown: " << text);
         } catch (const pali::error& e) {
             BOOST_TEST((e.code() == pali::errc::invalid_argument && std::string(e.what()).find(text) != std::string::npos), e.what());
@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(wrong_use_is_refused) {
     says({.max_new_tokens = (std::size_t{1} << 20) + 1}, 10, "max_new_tokens is 1048577; 1 to 1048576 is allowed");
     says({}, 1, "2 or more");
     const std::vector<float> row(30, -1.f), none(30, std::numeric_limits<float>::quiet_NaN());
-    pali::beam_search search({.num_beams = 3}, 10, eos);
+    pali::decoding::beam_search search({.num_beams = 3}, 10, eos);
     BOOST_CHECK_THROW(search.advance({row.data(), 2, 10}), pali::error);
     BOOST_CHECK_THROW(search.advance({row.data(), 3, 9}), pali::error);
     BOOST_CHECK_THROW(search.advance({none.data(), 3, 10}), pali::error);

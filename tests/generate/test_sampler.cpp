@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(whole_sets_of_options_in_transformers_order) {
         const auto sequence = c["sequence"].get<std::vector<token>>();
         const auto suppressed = c["suppressed"].get<std::vector<token>>();
         const auto options = options_of(c);
-        pali::sampler processing(options, logits.size());
+        pali::decoding::sampler processing(options, logits.size());
         auto got = logits;
         processing.process(got, sequence, suppressed);
         for (std::size_t i = 0; i < want.size(); ++i)
@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(whole_sets_of_options_in_transformers_order) {
                 BOOST_ERROR("case " << n << " " << c["options"].dump() << ": at " << i << " got " << got[i] << ", want " << want[i]);
                 break;
             }
-        pali::sampler drawing(options, logits.size());
+        pali::decoding::sampler drawing(options, logits.size());
         std::vector<token> drawn;
         for (std::size_t i = 0; i < c["draws"].size(); ++i) {
             got = logits;
@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(draws_follow_the_distribution) {
     const std::vector<float> logits{0, 1, -1, 2, -std::numeric_limits<float>::infinity(), 0.5f};
     double sum = 0;
     for (const float x : logits) sum += std::exp(static_cast<double>(x));
-    pali::sampler sampler({.temperature = 1, .seed = 7}, logits.size());
+    pali::decoding::sampler sampler({.temperature = 1, .seed = 7}, logits.size());
     std::vector<double> counts(logits.size());
     constexpr int draws = 100000;
     for (int i = 0; i < draws; ++i) {
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(draws_follow_the_distribution) {
 
 BOOST_AUTO_TEST_CASE(seeds) {
     const auto text = [](std::uint64_t seed) {
-        pali::sampler sampler({.temperature = 1, .seed = seed}, 50);
+        pali::decoding::sampler sampler({.temperature = 1, .seed = seed}, 50);
         std::vector<token> out;
         for (int i = 0; i < 40; ++i) {
             std::vector<float> logits(50, 0.f);
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(seeds) {
 BOOST_AUTO_TEST_CASE(random_numbers_are_splitmix64) {
     // The sequence for seed 1234567 as published for this generator (prng.di.unimi.it/splitmix64.c; Rosetta Code, Pseudo-random
     // numbers/Splitmix64).
-    pali::random_source random(1234567);
+    pali::decoding::random_source random(1234567);
     for (const std::uint64_t want :
          {6457827717110365317u, 3203168211198807973u, 9817491932198370423u, 4593380528125082431u, 16408922859458223821u})
         BOOST_TEST(random.bits() == want);
@@ -124,12 +124,12 @@ BOOST_AUTO_TEST_CASE(random_numbers_are_splitmix64) {
 
 BOOST_AUTO_TEST_CASE(greedy_takes_the_first_of_equals_and_ignores_warpers) {
     std::vector<float> logits{1, 5, 5, 2};
-    pali::sampler sampler({.top_k = 1, .top_p = 0.1f, .min_p = 0.9f, .typical_p = 0.01f}, 4);
+    pali::decoding::sampler sampler({.top_k = 1, .top_p = 0.1f, .min_p = 0.9f, .typical_p = 0.01f}, 4);
     BOOST_TEST(sampler.next(logits, {}) == 1);
     BOOST_TEST(logits == (std::vector<float>{1, 5, 5, 2}));
-    pali::sampler penalised({.repetition_penalty = 2}, 4);
+    pali::decoding::sampler penalised({.repetition_penalty = 2}, 4);
     BOOST_TEST(penalised.next(logits, std::vector<token>{1, 1}) == 2);
-    pali::sampler suppressing({}, 4);
+    pali::decoding::sampler suppressing({}, 4);
     BOOST_TEST(suppressing.next(logits, {}, std::vector<token>{2}) == 1);
 }
 
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_chosen_from_is_refused) {
     const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
     for (const float temperature : {0.f, 1.f})
         for (const std::vector<float>& bad : {std::vector<float>{1, nan, 2}, {nan, nan, nan}, {-inf, -inf, -inf}, {1, inf, 2}}) {
-            pali::sampler sampler({.temperature = temperature, .top_k = 2, .top_p = 0.9f}, 3);
+            pali::decoding::sampler sampler({.temperature = temperature, .top_k = 2, .top_p = 0.9f}, 3);
             auto logits = bad;
             BOOST_CHECK_EXCEPTION((void)sampler.next(logits, {}), pali::error,
                                   [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
@@ -164,8 +164,8 @@ BOOST_AUTO_TEST_CASE(options_are_checked) {
     says({.repetition_penalty = inf}, "repetition_penalty", "inf");
     BOOST_TEST(refusal({}) == "");
     BOOST_TEST(refusal({.temperature = 2, .top_k = 5, .top_p = 0, .min_p = 1, .typical_p = 1, .repetition_penalty = 0.5f}) == "");
-    BOOST_CHECK_THROW(pali::sampler({.top_p = 2}, 5), pali::error);
-    BOOST_CHECK_THROW(pali::sampler({}, 0), pali::error);
+    BOOST_CHECK_THROW(pali::decoding::sampler({.top_p = 2}, 5), pali::error);
+    BOOST_CHECK_THROW(pali::decoding::sampler({}, 0), pali::error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

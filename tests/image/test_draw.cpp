@@ -122,10 +122,10 @@ BOOST_AUTO_TEST_CASE(colours_are_told_apart_by_all_eyes) { // a difference of 2.
     }
     for (std::size_t i = 0; i < pali::palette_size; ++i) {
         const pali::colour c = pali::label_colour(i);
-        BOOST_TEST(pali::contrast(c, pali::text_colour(c)) >= 4.5);
+        BOOST_TEST(pali::image_detail::contrast(c, pali::image_detail::text_colour(c)) >= 4.5);
         BOOST_TEST((c == pali::label_colour(i + pali::palette_size)));
     }
-    BOOST_TEST(pali::contrast({0, 0, 0}, {255, 255, 255}) == 21, boost::test_tools::tolerance(1e-9));
+    BOOST_TEST(pali::image_detail::contrast({0, 0, 0}, {255, 255, 255}) == 21, boost::test_tools::tolerance(1e-9));
 }
 
 BOOST_AUTO_TEST_CASE(nothing_to_draw_leaves_the_image) {
@@ -228,7 +228,7 @@ BOOST_AUTO_TEST_CASE(text_is_read_against_its_plate) {
         marks.push_back({.label = "HIE", .where = {10, 40, 100, 90}});
         const pali::image drawn = pali::draw(grey(112, 112), marks);
         // Letters reach their full color even at the smallest size.
-        BOOST_TEST(pixels_of(drawn, pali::text_colour(pali::label_colour(i))) >= 15);
+        BOOST_TEST(pixels_of(drawn, pali::image_detail::text_colour(pali::label_colour(i))) >= 15);
         BOOST_TEST(pixels_of(drawn, pali::label_colour(i)) >= 100);
     }
 }

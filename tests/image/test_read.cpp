@@ -289,7 +289,7 @@ BOOST_DATA_TEST_CASE(photographs_beside_the_tree_equal_pillows, bdata::make(case
     const pali::image image = pali::read_image(*path);
     BOOST_TEST((image.width == g["width"] && image.height == g["height"]));
     BOOST_TEST(sha256(image) == g["sha256"].get<std::string>());
-    BOOST_TEST(sha256(pali::resize(image, 224, 224)) == g["sha256_224"].get<std::string>());
+    BOOST_TEST(sha256(pali::image_detail::resize(image, 224, 224)) == g["sha256_224"].get<std::string>());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -15,7 +15,8 @@ BOOST_AUTO_TEST_SUITE(image_resize)
 BOOST_DATA_TEST_CASE(bytes_equal_pillows, bdata::make(cases_of("resizes")), golden) {
     const nlohmann::json& g = golden.value;
     const std::size_t width = g["target"][0], height = g["target"][1];
-    const pali::image out = pali::resize(pattern(g["source"][0], g["source"][1]), width, height, pali::filter{g["filter"].get<int>()});
+    const pali::image out =
+        pali::image_detail::resize(pattern(g["source"][0], g["source"][1]), width, height, pali::filter{g["filter"].get<int>()});
     BOOST_TEST_REQUIRE((out.width == width && out.height == height));
     const auto row = g["middle_row"].get<std::vector<int>>();
     BOOST_TEST(std::vector<int>(out.at(0, height / 2), out.at(0, height / 2) + row.size()) == row, boost::test_tools::per_element());
@@ -24,8 +25,8 @@ BOOST_DATA_TEST_CASE(bytes_equal_pillows, bdata::make(cases_of("resizes")), gold
 
 BOOST_AUTO_TEST_CASE(bicubic_is_the_default) {
     const pali::image source = pattern(50, 40);
-    BOOST_TEST((pali::resize(source, 31, 70) == pali::resize(source, 31, 70, pali::filter::bicubic)));
-    BOOST_TEST((pali::resize(source, 31, 70) != pali::resize(source, 31, 70, pali::filter::bilinear)));
+    BOOST_TEST((pali::image_detail::resize(source, 31, 70) == pali::image_detail::resize(source, 31, 70, pali::filter::bicubic)));
+    BOOST_TEST((pali::image_detail::resize(source, 31, 70) != pali::image_detail::resize(source, 31, 70, pali::filter::bilinear)));
 }
 
 BOOST_AUTO_TEST_CASE(one_colour_stays_itself) {
@@ -33,7 +34,7 @@ BOOST_AUTO_TEST_CASE(one_colour_stays_itself) {
         pali::image source(123, 77);
         std::fill(source.pixels.begin(), source.pixels.end(), static_cast<std::uint8_t>(value));
         for (int f = 0; f < 6; ++f)
-            for (const std::uint8_t byte : pali::resize(source, 224, 31, pali::filter{f}).pixels)
+            for (const std::uint8_t byte : pali::image_detail::resize(source, 224, 31, pali::filter{f}).pixels)
                 if (byte != value) BOOST_FAIL("filter " << f << " makes " << int{byte} << " of " << value);
     }
 }
@@ -41,7 +42,7 @@ BOOST_AUTO_TEST_CASE(one_colour_stays_itself) {
 BOOST_AUTO_TEST_CASE(what_cannot_be_resized_is_an_invalid_argument) {
     const pali::image source(4, 4);
     const auto code = [&](const pali::image& from, std::size_t width, std::size_t height, int filter) {
-        return error_of([&] { (void)pali::resize(from, width, height, pali::filter{filter}); });
+        return error_of([&] { (void)pali::image_detail::resize(from, width, height, pali::filter{filter}); });
     };
     const int invalid = number(pali::errc::invalid_argument);
     BOOST_TEST(code(source, 0, 4, 3) == invalid);

@@ -97,7 +97,7 @@ private:
     }
     static float flushed(float x) { return std::abs(x) < FLT_MIN ? std::copysign(0.f, x) : x; }
     static float number(const tile& from, std::size_t row, std::size_t column) {
-        bfloat16 x;
+        core::bfloat16 x;
         std::memcpy(&x, &from.data[row][2 * column], sizeof x);
         return flushed(static_cast<float>(x));
     }

@@ -36,9 +36,9 @@ void for_every_arch(F f) {
 }
 
 template <class T = float>
-pali::aligned_vector<T> random(std::size_t n, unsigned seed, float scale = 1.f) {
+pali::core::aligned_vector<T> random(std::size_t n, unsigned seed, float scale = 1.f) {
     std::mt19937 bits(seed);
-    pali::aligned_vector<T> values(n);
+    pali::core::aligned_vector<T> values(n);
     for (T& value : values) value = T(scale * (static_cast<float>(bits()) / 2147483648.f - 1.f)); // uniform in [-scale, scale)
     return values;
 }

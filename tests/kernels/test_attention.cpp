@@ -18,7 +18,7 @@
 
 namespace {
 
-using pali::rows;
+using pali::core::rows;
 namespace kernels = pali::kernels;
 
 struct setting {
@@ -50,11 +50,11 @@ struct problem {
     kernels::attention_shape shape{
         .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .scale = s.scale, .softcap = s.softcap};
     kernels::prefix_mask mask{.prefix = s.prefix, .window = s.window};
-    pali::aligned_vector<float> q = pali::test::random(s.tokens * s.heads * s.head_dim, 1),
-                                k = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 2),
-                                v = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 3);
-    pali::aligned_vector<Element> cache =
-        pali::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // uninitialized rows
+    pali::core::aligned_vector<float> q = pali::test::random(s.tokens * s.heads * s.head_dim, 1),
+                                      k = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 2),
+                                      v = pali::test::random(s.tokens * s.kv_heads * s.head_dim, 3);
+    pali::core::aligned_vector<Element> cache =
+        pali::core::aligned_vector<Element>(numbers(), Element(std::numeric_limits<float>::quiet_NaN())); // uninitialized rows
     kernels::key_values<Element> seen{cache.data(), capacity, s.head_dim};
 
     explicit problem(const setting& s) : s(s) {
@@ -67,11 +67,11 @@ struct problem {
     std::size_t numbers() const { return kernels::key_values<Element>::numbers(s.kv_heads, capacity, s.head_dim); }
 
     template <class Tag>
-    pali::aligned_vector<float> run(Tag tag, std::size_t first, std::size_t count, std::size_t threads) const {
-        pali::thread_pool pool(threads);
-        pali::arena scratch;
+    pali::core::aligned_vector<float> run(Tag tag, std::size_t first, std::size_t count, std::size_t threads) const {
+        pali::core::thread_pool pool(threads);
+        pali::core::arena scratch;
         const std::size_t width = s.heads * s.head_dim;
-        pali::aligned_vector<float> out(count * width, -1.f);
+        pali::core::aligned_vector<float> out(count * width, -1.f);
         kernels::prefix_mask from_first = mask;
         from_first.start = first;
         attention<Element>(tag, shape, rows<const float>(q.data() + first * width, count, width), seen, from_first,
@@ -126,10 +126,10 @@ void alone_as_among_others(const setting& s, Tag tag) {
 /// rounding, so the sum loses at most 2^-9 of the largest value, which is below 1.
 template <class Tag>
 void stays_within_rounding_of_the_weights(const setting& s, Tag tag) {
-    problem<pali::bfloat16> p(s);
+    problem<pali::core::bfloat16> p(s);
     const std::size_t width = s.heads * s.head_dim;
     const auto got = p.run(tag, 0, s.tokens, 2);
-    for (float& x : p.q) x = static_cast<float>(pali::bfloat16(x * s.scale));
+    for (float& x : p.q) x = static_cast<float>(pali::core::bfloat16(x * s.scale));
     p.shape.scale = 1;
     std::vector<double> want(s.tokens * width);
     kernels::reference::attention(p.shape, rows<const float>(p.q.data(), s.tokens, width), p.seen, p.mask,
@@ -149,11 +149,12 @@ void adds_whole_numbers_exactly() {
     for (const std::size_t n : {1u, 16u, 17u, 32u})
         for (const std::size_t terms : {1u, 10u, 31u, 32u, 33u, 64u, 72u})
             for (const std::size_t width : {16u, 64u, 80u, 256u}) {
-                pali::aligned_vector<pali::bfloat16> p(32 * 96), v(98 * width, pali::bfloat16(std::numeric_limits<float>::quiet_NaN()));
-                pali::aligned_vector<float> y(32 * width), memory(kernel::weigher::floats(width)), decay(n);
-                const kernels::paired_rows<pali::bfloat16> values{v.data(), width};
+                pali::core::aligned_vector<pali::core::bfloat16> p(32 * 96),
+                    v(98 * width, pali::core::bfloat16(std::numeric_limits<float>::quiet_NaN()));
+                pali::core::aligned_vector<float> y(32 * width), memory(kernel::weigher::floats(width)), decay(n);
+                const kernels::paired_rows<pali::core::bfloat16> values{v.data(), width};
                 for (std::size_t j = 0; j < terms; ++j)
-                    for (std::size_t c = 0; c < width; ++c) values.at(j, c) = pali::bfloat16(whole(3 * j + 5 * c));
+                    for (std::size_t c = 0; c < width; ++c) values.at(j, c) = pali::core::bfloat16(whole(3 * j + 5 * c));
                 std::vector<float> want(n * width), once(n * width);
                 for (std::size_t r = 0; r < n; ++r) {
                     std::vector<float> row(terms);
@@ -166,7 +167,7 @@ void adds_whole_numbers_exactly() {
                         want[r * width + c] = whole(r + c) * decay[r] + once[r * width + c];
                     }
                 }
-                const rows<const pali::bfloat16> weights(p.data(), n, terms, 96);
+                const rows<const pali::core::bfloat16> weights(p.data(), n, terms, 96);
                 const typename kernel::weigher weigh(memory.data());
                 weigh(weights, values, decay.data(), rows<float>(y.data(), n, width));
                 BOOST_TEST((std::equal(want.begin(), want.end(), y.begin())), n << " rows, " << terms << " terms, " << width << " columns");
@@ -182,14 +183,14 @@ BOOST_AUTO_TEST_SUITE(attention)
 
 BOOST_DATA_TEST_CASE(matches_reference, boost::unit_test::data::make(settings), s) {
     matches_the_reference<float>(s);
-    matches_the_reference<pali::bfloat16>(s);
+    matches_the_reference<pali::core::bfloat16>(s);
 }
 
 BOOST_DATA_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
     alone_as_among_others<float>(s, pali::arch::native);
-    alone_as_among_others<pali::bfloat16>(s, pali::arch::native);
+    alone_as_among_others<pali::core::bfloat16>(s, pali::arch::native);
 #if defined(__x86_64__)
-    if (pali::arch::detected().avx512_bf16) alone_as_among_others<pali::bfloat16>(s, avx512_bf16{});
+    if (pali::arch::detected().avx512_bf16) alone_as_among_others<pali::core::bfloat16>(s, avx512_bf16{});
 #endif
 }
 
@@ -208,7 +209,7 @@ BOOST_DATA_TEST_CASE(stay_within_rounding_of_the_weights, boost::unit_test::data
 }
 
 BOOST_DATA_TEST_CASE(give_a_token_alone_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
-    alone_as_among_others<pali::bfloat16>(s, by_tiles<pali::test::emulated_tiles>{});
+    alone_as_among_others<pali::core::bfloat16>(s, by_tiles<pali::test::emulated_tiles>{});
 }
 
 BOOST_AUTO_TEST_CASE(add_whole_numbers_exactly) { adds_whole_numbers_exactly<pali::test::emulated_tiles>(); }
@@ -221,7 +222,7 @@ BOOST_DATA_TEST_CASE(stay_within_rounding_of_the_weights, boost::unit_test::data
 }
 
 BOOST_DATA_TEST_CASE(give_a_token_alone_the_bits_it_has_among_others, boost::unit_test::data::make(settings), s) {
-    alone_as_among_others<pali::bfloat16>(s, by_tiles<pali::arch::amx_tiles>{});
+    alone_as_among_others<pali::core::bfloat16>(s, by_tiles<pali::arch::amx_tiles>{});
 }
 
 BOOST_AUTO_TEST_CASE(add_whole_numbers_exactly) { adds_whole_numbers_exactly<pali::arch::amx_tiles>(); }

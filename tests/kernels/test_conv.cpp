@@ -41,7 +41,7 @@ std::vector<problem> problems() {
 
 /// Random values with a border of zeros.
 struct input {
-    pali::arena memory;
+    pali::core::arena memory;
     feature_map<float> map;
 
     explicit input(const problem& p, unsigned seed) : map(pali::kernels::take_feature_map(memory, p.height, p.width, p.shape.in)) {
@@ -61,8 +61,8 @@ std::vector<float> inner(feature_map<const float> map) {
 template <class Tag>
 std::vector<float> convolved(Tag tag, const problem& p, const input& x, const float* weight, const float* bias, activation then,
                              std::size_t threads) {
-    pali::thread_pool pool(threads);
-    pali::arena scratch;
+    pali::core::thread_pool pool(threads);
+    pali::core::arena scratch;
     const auto y = pali::kernels::take_feature_map(scratch, p.shape.size_from(p.height), p.shape.size_from(p.width), p.shape.out);
     const std::vector<float> before(y.data, y.data + y.size());
     pali::kernels::convolve(tag, pali::kernels::conv_weights(p.shape, weight, bias), x.map, then, y, pool);

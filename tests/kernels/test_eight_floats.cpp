@@ -12,7 +12,7 @@
 namespace {
 
 // A function that inlines AVX2 kernels must be compiled for AVX2, whatever the flags of this file.
-PALI_TARGET("avx2") void round_sixteen(const float* from, pali::bfloat16* to) { pali::kernels::round_sixteen(from, to); }
+PALI_TARGET("avx2") void round_sixteen(const float* from, pali::core::bfloat16* to) { pali::kernels::round_sixteen(from, to); }
 PALI_TARGET("avx2") void transpose(pali::kernels::eight_floats (&block)[8]) { pali::kernels::transpose(block); }
 
 } // namespace
@@ -38,10 +38,10 @@ BOOST_AUTO_TEST_CASE(rounds_as_bfloat16_does) {
                    std::bit_cast<float>(0x3f818000u),
                    std::bit_cast<float>(0x3f808001u)}; // halfway: ties to even down and up, and above halfway
     for (int round = 0; round < 100; ++round) {
-        pali::bfloat16 apart[16];
+        pali::core::bfloat16 apart[16];
         round_sixteen(x, apart);
-        for (int i = 0; i < 16; ++i) BOOST_TEST(apart[i].bits == pali::bfloat16(x[i]).bits);
-        auto* const in_place = reinterpret_cast<pali::bfloat16*>(x);
+        for (int i = 0; i < 16; ++i) BOOST_TEST(apart[i].bits == pali::core::bfloat16(x[i]).bits);
+        auto* const in_place = reinterpret_cast<pali::core::bfloat16*>(x);
         round_sixteen(x, in_place);
         for (int i = 0; i < 16; ++i) BOOST_TEST(in_place[i].bits == apart[i].bits);
         const auto next = pali::test::random(16, static_cast<unsigned>(round));

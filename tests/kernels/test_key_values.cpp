@@ -24,8 +24,8 @@ float number(std::size_t head, std::size_t token, std::size_t d, bool value) {
 
 template <class Element>
 struct cache {
-    pali::aligned_vector<Element> memory =
-        pali::aligned_vector<Element>(key_values<Element>::numbers(heads, capacity, head_dim), Element(-1.f));
+    pali::core::aligned_vector<Element> memory =
+        pali::core::aligned_vector<Element>(key_values<Element>::numbers(heads, capacity, head_dim), Element(-1.f));
     key_values<Element> seen{memory.data(), capacity, head_dim};
 
     void fill() const {
@@ -42,7 +42,7 @@ struct cache {
 
 BOOST_AUTO_TEST_SUITE(keys_and_values)
 
-using elements = boost::mpl::list<float, pali::bfloat16>;
+using elements = boost::mpl::list<float, pali::core::bfloat16>;
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(every_number_has_a_place_of_its_own, Element, elements) {
     const cache<Element> all;

@@ -13,7 +13,7 @@
 
 namespace {
 
-using pali::rows;
+using pali::core::rows;
 namespace kernels = pali::kernels;
 namespace reference = pali::kernels::reference;
 
@@ -27,19 +27,19 @@ void for_every_level(F f) {
 }
 
 /// Values exact in bfloat16, so rounding them makes no difference.
-pali::aligned_vector<float> random_bfloat16(std::size_t n, unsigned seed) {
+pali::core::aligned_vector<float> random_bfloat16(std::size_t n, unsigned seed) {
     auto x = pali::test::random(n, seed);
-    for (float& value : x) value = static_cast<float>(pali::bfloat16(value));
+    for (float& value : x) value = static_cast<float>(pali::core::bfloat16(value));
     return x;
 }
 
 template <class Matrix>
-pali::aligned_vector<float> product(const kernels::entry_points& level, const pali::aligned_vector<float>& x, const Matrix& w,
-                                    const float* bias, std::size_t threads, pali::pass kind = pali::pass::step) {
-    pali::thread_pool pool(threads);
-    pali::arena scratch;
+pali::core::aligned_vector<float> product(const kernels::entry_points& level, const pali::core::aligned_vector<float>& x, const Matrix& w,
+                                          const float* bias, std::size_t threads, pali::core::pass kind = pali::core::pass::step) {
+    pali::core::thread_pool pool(threads);
+    pali::core::arena scratch;
     const std::size_t T = x.size() / w.width;
-    pali::aligned_vector<float> y(T * w.count, -1.f);
+    pali::core::aligned_vector<float> y(T * w.count, -1.f);
     level.product(rows<const float>(x.data(), T, w.width), {kernels::operand{w, bias, rows<float>(y.data(), T, w.count)}}, kind, pool,
                   scratch);
     return y;
@@ -63,7 +63,7 @@ void products_of(std::size_t T) {
 
 template <std::size_t Bits>
 void quantized_products_of(std::size_t T) {
-    using matrix = pali::quantized_rows<Bits>;
+    using matrix = pali::core::quantized_rows<Bits>;
     auto x = pali::test::random(T * K, 1);
     const auto bias = pali::test::random(N, 3), w = pali::test::random(N * K, 2);
     for (std::size_t at = 0; at < x.size(); at += matrix::group) { // integers with maximum 127 per group: exact in int8
@@ -73,7 +73,7 @@ void quantized_products_of(std::size_t T) {
     std::vector<std::vector<std::uint8_t>> all_codes;
     for_every_level([&](const auto& level, const std::string& name) {
         std::vector<std::uint8_t> codes(matrix::bytes_of(N * K));
-        std::vector<pali::bfloat16> scales(N * K / matrix::group);
+        std::vector<pali::core::bfloat16> scales(N * K / matrix::group);
         for (std::size_t n = 0; n < N; n += matrix::strip)
             level.template quantize_strip<Bits>(w.data() + n * K, K, codes.data() + matrix::bytes_of(n * K),
                                                 scales.data() + n * K / matrix::group);
@@ -97,7 +97,7 @@ void attention_of(std::size_t tokens, double tolerance) {
     constexpr std::size_t heads = 4, kv_heads = 2, head_dim = 72;
     const kernels::attention_shape shape{.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.125f, .softcap = 50.f};
     const auto q = random_bfloat16(tokens * heads * head_dim, 1);
-    auto memory = pali::aligned_vector<Element>(kernels::key_values<Element>::numbers(kv_heads, tokens, head_dim));
+    auto memory = pali::core::aligned_vector<Element>(kernels::key_values<Element>::numbers(kv_heads, tokens, head_dim));
     const kernels::key_values<Element> seen{memory.data(), tokens, head_dim};
     const auto k = pali::test::random(tokens * kv_heads * head_dim, 2), v = pali::test::random(tokens * kv_heads * head_dim, 3);
     for (std::size_t t = 0; t < tokens; ++t)
@@ -111,11 +111,11 @@ void attention_of(std::size_t tokens, double tolerance) {
     reference::attention(shape, rows<const float>(q.data(), tokens, width), seen, mask, rows<double>(want.data(), tokens, width));
     for_every_level([&](const auto& level, const std::string& name) {
         const auto run = [&](std::size_t threads) {
-            pali::thread_pool pool(threads);
-            pali::arena scratch;
-            pali::aligned_vector<float> out(tokens * width);
+            pali::core::thread_pool pool(threads);
+            pali::core::arena scratch;
+            pali::core::aligned_vector<float> out(tokens * width);
             level.attend(shape, rows<const float>(q.data(), tokens, width), seen, mask, rows<float>(out.data(), tokens, width),
-                         pali::pass::prefill, pool, scratch);
+                         pali::core::pass::prefill, pool, scratch);
             return out;
         };
         const auto out = run(2);
@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_SUITE(levels)
 BOOST_AUTO_TEST_CASE(products_match_the_reference) {
     for (const std::size_t T : {1u, 7u, 40u}) {
         products_of<float>(T);
-        products_of<pali::bfloat16>(T);
+        products_of<pali::core::bfloat16>(T);
     }
     for (const std::size_t T : {1u, 7u}) {
         quantized_products_of<8>(T);
@@ -144,8 +144,9 @@ BOOST_AUTO_TEST_CASE(products_match_the_reference) {
 BOOST_AUTO_TEST_CASE(attention_matches_the_reference) {
     for (const std::size_t tokens : {1u, 90u}) {
         attention_of<float>(tokens, 3e-6);
-        attention_of<pali::bfloat16>(tokens,
-                                     1. / 512 + 1e-5); // attention weights may be rounded to bfloat16 (2^-9 relative); values are below 1
+        attention_of<pali::core::bfloat16>(tokens,
+                                           1. / 512 +
+                                               1e-5); // attention weights may be rounded to bfloat16 (2^-9 relative); values are below 1
     }
 }
 
@@ -172,7 +173,7 @@ BOOST_AUTO_TEST_CASE(rows_and_elements_match_the_reference) {
         std::vector<float> head(x.begin(), x.begin() + 72);
         level.rotate(head.data(), rope.at(7));
         BOOST_TEST(pali::test::difference(head, turned) < 2e-6, name);
-        pali::aligned_vector<float> y(T * D);
+        pali::core::aligned_vector<float> y(T * D);
         const rows<float> out(y.data(), T, D);
         level.rms_norm(in, scale.data(), 1e-6f, out);
         BOOST_TEST(pali::test::difference(y, rms) < 1e-6, name);
@@ -199,8 +200,8 @@ BOOST_AUTO_TEST_CASE(convolutions_match_the_reference) {
         constexpr std::size_t height = 6, width = 10;
         const auto weight = pali::test::random(shape.in * shape.out * shape.side * shape.side, 1), bias = pali::test::random(shape.out, 2),
                    pixels = pali::test::random(height * width * shape.in, 3);
-        pali::arena scratch;
-        pali::thread_pool pool(2);
+        pali::core::arena scratch;
+        pali::core::thread_pool pool(2);
         const auto x = kernels::take_feature_map(scratch, height, width, shape.in);
         for (std::size_t y = 0; y < height; ++y) std::copy_n(pixels.data() + y * width * shape.in, width * shape.in, x.at(y, 0));
         const std::size_t rows_out = shape.size_from(height), columns_out = shape.size_from(width);

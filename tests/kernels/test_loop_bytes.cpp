@@ -18,12 +18,12 @@
 
 namespace {
 
-using pali::quantized_rows;
-using pali::rows;
+using pali::core::quantized_rows;
+using pali::core::rows;
 
 template <std::size_t Bits>
 struct quantized_matrix {
-    quantized_matrix(const pali::aligned_vector<float>& w, std::size_t count, std::size_t width)
+    quantized_matrix(const pali::core::aligned_vector<float>& w, std::size_t count, std::size_t width)
         : codes(quantized_rows<Bits>::bytes_of(count * width)), scales(count * width / quantized_rows<Bits>::group),
           view{codes.data(), scales.data(), count, width} {
         for (std::size_t n = 0; n < count; n += view.strip)
@@ -31,7 +31,7 @@ struct quantized_matrix {
                                                 scales.data() + n * width / view.group);
     }
     std::vector<std::uint8_t> codes;
-    std::vector<pali::bfloat16> scales;
+    std::vector<pali::core::bfloat16> scales;
     quantized_rows<Bits> view;
 
     /// The dequantized values, computed from the description of the layout and not by the kernels.
@@ -45,7 +45,7 @@ struct quantized_matrix {
 
 /// x rounded to int8 per group, as the kernels do.
 template <std::size_t Bits>
-std::vector<float> rounded(const pali::aligned_vector<float>& x) {
+std::vector<float> rounded(const pali::core::aligned_vector<float>& x) {
     std::vector<float> out(x.begin(), x.end());
     for (std::size_t at = 0; at < out.size(); at += quantized_rows<Bits>::group) {
         float top = 0;
@@ -57,10 +57,10 @@ std::vector<float> rounded(const pali::aligned_vector<float>& x) {
 }
 
 template <class Dot, std::size_t Bits>
-std::vector<float> bytes_product(const pali::aligned_vector<float>& x, const quantized_rows<Bits>& w, const float* bias,
+std::vector<float> bytes_product(const pali::core::aligned_vector<float>& x, const quantized_rows<Bits>& w, const float* bias,
                                  std::size_t threads = 2) {
-    pali::thread_pool pool(threads);
-    pali::arena scratch;
+    pali::core::thread_pool pool(threads);
+    pali::core::arena scratch;
     const std::size_t T = x.size() / w.width;
     std::vector<float> y(T * w.count, -1.f);
     pali::kernels::loop_bytes<Dot>(rows<const float>(x.data(), T, w.width),
@@ -121,12 +121,12 @@ void matches_reference() {
                 BOOST_TEST(std::abs(portable[t * N + n] - exact[t * N + n]) < 5 / (127 * std::sqrt(12.)) * std::sqrt(length),
                            "rounding" << size);
         }
-        std::vector<pali::bfloat16> close(values.size());
-        std::transform(values.begin(), values.end(), close.begin(), [](float value) { return pali::bfloat16(value); });
-        pali::kernels::reference::matmul(rows<const float>(x.data(), T, K), rows<const pali::bfloat16>(close.data(), N, K), bias.data(),
-                                         rows<double>(want.data(), T, N));
-        pali::thread_pool pool(2);
-        pali::arena scratch;
+        std::vector<pali::core::bfloat16> close(values.size());
+        std::transform(values.begin(), values.end(), close.begin(), [](float value) { return pali::core::bfloat16(value); });
+        pali::kernels::reference::matmul(rows<const float>(x.data(), T, K), rows<const pali::core::bfloat16>(close.data(), N, K),
+                                         bias.data(), rows<double>(want.data(), T, N));
+        pali::core::thread_pool pool(2);
+        pali::core::arena scratch;
         pali::test::for_every_arch([&, T = T, K = K, N = N](auto tag) {
             std::vector<float> y(T * N);
             pali::kernels::loop_panels(tag, rows<const float>(x.data(), T, K),
@@ -137,7 +137,7 @@ void matches_reference() {
 }
 
 template <std::size_t Bits>
-double relative_error(const pali::aligned_vector<float>& w, std::size_t width) {
+double relative_error(const pali::core::aligned_vector<float>& w, std::size_t width) {
     const std::vector<float> values = quantized_matrix<Bits>(w, w.size() / width, width).values();
     double off = 0, all = 0;
     for (std::size_t i = 0; i < w.size(); ++i) {
@@ -149,7 +149,7 @@ double relative_error(const pali::aligned_vector<float>& w, std::size_t width) {
 
 template <std::size_t Bits>
 void dequantizes() {
-    using matrix = pali::quantized_rows<Bits>;
+    using matrix = pali::core::quantized_rows<Bits>;
     const quantized_matrix<Bits> w(pali::test::random(24 * 192, 11), 24, 192);
     const std::vector<float> values = w.values();
     std::vector<float> exact(192);
@@ -164,12 +164,12 @@ void dequantizes() {
     const auto strips_are_close = [&](auto&& read_strip) {
         for (std::size_t i = 0; i < 3; ++i)
             for (const auto& [begin, width] : {std::pair<std::size_t, std::size_t>{0, 192}, {64, 128}, {128, 64}}) {
-                std::vector<pali::bfloat16> close(8 * 200, pali::bfloat16(-7.f));
-                read_strip(view, i, begin, pali::rows(close.data(), 8, width, 200));
+                std::vector<pali::core::bfloat16> close(8 * 200, pali::core::bfloat16(-7.f));
+                read_strip(view, i, begin, pali::core::rows(close.data(), 8, width, 200));
                 for (std::size_t n = 0; n < 8; ++n)
                     for (std::size_t k = 0; k < 200; ++k)
                         BOOST_TEST(close[n * 200 + k].bits ==
-                                   pali::bfloat16(k < width ? values[(8 * i + n) * 192 + begin + k] : -7.f).bits);
+                                   pali::core::bfloat16(k < width ? values[(8 * i + n) * 192 + begin + k] : -7.f).bits);
             }
     };
     strips_are_close([](auto&&... of) { pali::kernels::read_strip(of...); });
@@ -187,8 +187,8 @@ BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
     constexpr std::size_t T = 9, K = 192;
     const auto x = pali::test::random(T * K, 1), bias = pali::test::random(40, 2);
     const quantized_matrix<4> w(pali::test::random(40 * K, 3), 40, K), v(pali::test::random(16 * K, 4), 16, K);
-    pali::thread_pool pool(2);
-    pali::arena scratch;
+    pali::core::thread_pool pool(2);
+    pali::core::arena scratch;
     for_every_dot([&](auto dot, const char* name) {
         using pali::kernels::operand;
         std::vector<float> a(T * 40), b(T * 16);
@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(rows_come_back) {
 BOOST_AUTO_TEST_CASE(codes_are_where_the_layout_says) {
     // Integer values that equal their codes: one -8 or -127 in every group makes the scale 1.
     const auto number = [](std::size_t r, std::size_t k) { return static_cast<int>((3 * r + k * 7) % 16) - 8; };
-    pali::aligned_vector<float> x(8 * 64);
+    pali::core::aligned_vector<float> x(8 * 64);
     for (std::size_t r = 0; r < 8; ++r)
         for (std::size_t k = 0; k < 64; ++k) x[r * 64 + k] = static_cast<float>(number(r, k));
     const quantized_matrix<4> four(x, 8, 64);
@@ -223,8 +223,8 @@ BOOST_AUTO_TEST_CASE(codes_are_where_the_layout_says) {
     const quantized_matrix<8> eight(x, 8, 64);
     for (std::size_t j = 0; j < 512; ++j)
         BOOST_TEST(static_cast<std::int8_t>(eight.codes[j]) == static_cast<int>(x[j / 4 % 8 * 64 + j / 32 * 4 + j % 4]));
-    for (const pali::bfloat16 scale : eight.scales) BOOST_TEST(static_cast<float>(scale) == 1.f);
-    for (const pali::bfloat16 scale : four.scales) BOOST_TEST(static_cast<float>(scale) == 1.f);
+    for (const pali::core::bfloat16 scale : eight.scales) BOOST_TEST(static_cast<float>(scale) == 1.f);
+    for (const pali::core::bfloat16 scale : four.scales) BOOST_TEST(static_cast<float>(scale) == 1.f);
 
     // Scales: eight rows of a group, then the next group.
     for (std::size_t r = 0; r < 8; ++r)
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(the_error_is_that_of_the_bits) {
 }
 
 BOOST_AUTO_TEST_CASE(zeros_and_extremes_are_kept) {
-    pali::aligned_vector<float> x(8 * 128, 0.f);
+    pali::core::aligned_vector<float> x(8 * 128, 0.f);
     x[70] = 3e38f, x[71] = -3e38f;
     for (const float value : quantized_matrix<8>(x, 8, 128).values()) BOOST_TEST(std::isfinite(value));
     const std::vector<float> four = quantized_matrix<4>(x, 8, 128).values();
@@ -254,10 +254,10 @@ BOOST_AUTO_TEST_CASE(zeros_and_extremes_are_kept) {
 
 BOOST_AUTO_TEST_CASE(the_widest_codes_do_not_overflow) {
     // all products at their maximum: -128 · 127, which only a malicious file contains, and -8 · 127 and 7 · 127
-    const pali::aligned_vector<float> x(128, 127.f);
+    const pali::core::aligned_vector<float> x(128, 127.f);
     const auto check = [&]<std::size_t Bits>(std::uint8_t byte, int code, std::integral_constant<std::size_t, Bits>) {
         std::vector<std::uint8_t> codes(8 * 128 * Bits / 8, byte);
-        std::vector<pali::bfloat16> scales(8 * 128 / quantized_rows<Bits>::group, pali::bfloat16(1.f));
+        std::vector<pali::core::bfloat16> scales(8 * 128 / quantized_rows<Bits>::group, pali::core::bfloat16(1.f));
         const quantized_rows<Bits> w{codes.data(), scales.data(), 8, 128};
         const float want = static_cast<float>(code) * 127.f * 128.f;
         for_every_dot([&]<class Dot>(Dot, const char* name) {
@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_shows_in_its_token_and_in_no_other) {
                         for (std::size_t n = 0; n < N; ++n) BOOST_TEST(std::isfinite(y[t * N + n]) == (t != 4), name << ", token " << t);
                 });
             }
-        const pali::aligned_vector<float> tiny(K, 1e-40f); // their inverse overflows float
+        const pali::core::aligned_vector<float> tiny(K, 1e-40f); // their inverse overflows float
         for_every_dot([&]<class Dot>(Dot, const char* name) {
             for (const float y : bytes_product<Dot>(tiny, w.view, nullptr)) BOOST_TEST(y == 0.f, name);
         });
@@ -300,7 +300,7 @@ BOOST_AUTO_TEST_CASE(a_token_alone_has_the_bits_it_has_among_others_on_any_threa
     for_every_dot([&]<class Dot>(Dot, const char* name) {
         const std::vector<float> together = bytes_product<Dot>(x, w.view, nullptr, 3);
         for (std::size_t t = 0; t < T; ++t) {
-            const pali::aligned_vector<float> one(x.begin() + std::ptrdiff_t(t * K), x.begin() + std::ptrdiff_t((t + 1) * K));
+            const pali::core::aligned_vector<float> one(x.begin() + std::ptrdiff_t(t * K), x.begin() + std::ptrdiff_t((t + 1) * K));
             BOOST_TEST((bytes_product<Dot>(one, w.view, nullptr, 1) ==
                         std::vector<float>(together.begin() + std::ptrdiff_t(t * N), together.begin() + std::ptrdiff_t((t + 1) * N))),
                        name);

@@ -20,8 +20,8 @@
 
 namespace {
 
-using pali::bfloat16;
-using pali::rows;
+using pali::core::bfloat16;
+using pali::core::rows;
 using pali::test::emulated_tiles;
 
 /// Weights stored as int8 with one scale per row, decoded on demand. Detects whether two threads share a decode buffer.
@@ -70,18 +70,18 @@ std::vector<problem> problems() {
 }
 
 template <class Tiles, class Weights>
-pali::aligned_vector<float> product(Tiles tiles, const problem& p, const float* x, const Weights& w, const float* bias,
-                                    std::size_t threads = 2) {
-    pali::thread_pool pool(threads);
-    pali::arena scratch;
-    pali::aligned_vector<float> y(p.T * p.N, -1.f);
+pali::core::aligned_vector<float> product(Tiles tiles, const problem& p, const float* x, const Weights& w, const float* bias,
+                                          std::size_t threads = 2) {
+    pali::core::thread_pool pool(threads);
+    pali::core::arena scratch;
+    pali::core::aligned_vector<float> y(p.T * p.N, -1.f);
     pali::kernels::loop_tiles(tiles, rows<const float>(x, p.T, p.K), {pali::kernels::operand{w, bias, rows<float>(y.data(), p.T, p.N)}},
                               panels_of, pool, scratch);
     return y;
 }
 
 struct inputs {
-    pali::aligned_vector<float> x, bias;
+    pali::core::aligned_vector<float> x, bias;
     std::vector<bfloat16> w; // no padding
 
     inputs(const problem& p, unsigned seed) : x(pali::test::random(p.T * p.K, seed)), bias(pali::test::random(p.N, seed + 1)) {
@@ -93,7 +93,7 @@ struct inputs {
 
 /// The reference in double, with x rounded to bfloat16 as the tiles do.
 std::vector<double> wanted(const problem& p, const inputs& in) {
-    pali::aligned_vector<float> x = in.x;
+    pali::core::aligned_vector<float> x = in.x;
     for (float& value : x) value = static_cast<float>(bfloat16(value));
     std::vector<double> want(p.T * p.N);
     pali::kernels::reference::matmul(rows<const float>(x.data(), p.T, p.K), in.weights(p), in.bias.data(),
@@ -163,9 +163,9 @@ BOOST_AUTO_TEST_CASE(nothing_behind_the_last_weight_is_read) {
 BOOST_AUTO_TEST_CASE(several_matrices_give_the_bits_that_each_gives_alone) {
     const problem wide{35, 70, 50}, narrow{35, 70, 17};
     const inputs in(wide, 16), other(narrow, 17);
-    pali::thread_pool threads(2);
-    pali::arena scratch;
-    pali::aligned_vector<float> a(wide.T * wide.N), b(narrow.T * narrow.N);
+    pali::core::thread_pool threads(2);
+    pali::core::arena scratch;
+    pali::core::aligned_vector<float> a(wide.T * wide.N), b(narrow.T * narrow.N);
     pali::kernels::loop_tiles(emulated_tiles{}, rows<const float>(in.x.data(), wide.T, wide.K),
                               {pali::kernels::operand{in.weights(wide), in.bias.data(), rows<float>(a.data(), wide.T, wide.N)},
                                pali::kernels::operand{other.weights(narrow), nullptr, rows<float>(b.data(), narrow.T, narrow.N)}},
@@ -180,8 +180,8 @@ BOOST_AUTO_TEST_CASE(rows_of_x_and_y_may_be_apart) {
     const std::size_t x_stride = p.K + 3, y_stride = p.N + 5;
     std::vector<float> x(p.T * x_stride, std::numeric_limits<float>::quiet_NaN()), y(p.T * y_stride, -7.f);
     for (std::size_t t = 0; t < p.T; ++t) std::copy_n(in.x.data() + t * p.K, p.K, x.data() + t * x_stride);
-    pali::thread_pool threads(2);
-    pali::arena scratch;
+    pali::core::thread_pool threads(2);
+    pali::core::arena scratch;
     pali::kernels::loop_tiles(emulated_tiles{}, rows<const float>(x.data(), p.T, p.K, x_stride),
                               {pali::kernels::operand{in.weights(p), in.bias.data(), rows<float>(y.data(), p.T, p.N, y_stride)}}, panels_of,
                               threads, scratch);

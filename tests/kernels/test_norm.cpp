@@ -10,7 +10,7 @@
 
 namespace {
 
-using pali::rows;
+using pali::core::rows;
 namespace reference = pali::kernels::reference;
 
 using pali::test::for_every_arch;
@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_SUITE(elementwise)
 
 BOOST_AUTO_TEST_CASE(gelu_matches_reference_from_tail_to_tail) {
     for (const std::size_t n : {1u, 15u, 16u, 4001u}) {
-        pali::aligned_vector<float> x(n);
+        pali::core::aligned_vector<float> x(n);
         for (std::size_t i = 0; i < n; ++i) x[i] = n == 1 ? 0.7f : -20.f + 40.f * static_cast<float>(i) / static_cast<float>(n - 1);
         std::vector<double> want;
         for (const float value : x) want.push_back(reference::gelu(static_cast<double>(value)));

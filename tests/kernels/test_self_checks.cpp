@@ -37,8 +37,8 @@ struct wrong_operands : emulated_tiles { // exchanges the operands
 template <std::size_t WrongTokens, std::size_t WrongBits>
 struct wrong_dot {
     template <std::size_t R, std::size_t Bits>
-    static void dot(const pali::quantized_rows<Bits>& w, std::size_t i, std::size_t second, const kernels::quantized_tokens& x,
-                    std::size_t first, float (&y)[R][pali::quantized_rows<Bits>::strip]) noexcept {
+    static void dot(const pali::core::quantized_rows<Bits>& w, std::size_t i, std::size_t second, const kernels::quantized_tokens& x,
+                    std::size_t first, float (&y)[R][pali::core::quantized_rows<Bits>::strip]) noexcept {
         kernels::dot_bytes_portable::dot(w, i, second, x, first, y);
         if (R == WrongTokens && Bits == WrongBits) y[R - 1][7] += 1;
     }

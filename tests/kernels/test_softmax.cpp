@@ -17,7 +17,7 @@ BOOST_AUTO_TEST_SUITE(softmax)
 
 BOOST_AUTO_TEST_CASE(the_largest_is_the_first_of_equals_and_the_first_nan_before_all) {
     pali::test::for_every_arch([](auto tag) {
-        const auto place = [&](const pali::aligned_vector<float>& x) { return pali::kernels::argmax(tag, x.data(), x.size()); };
+        const auto place = [&](const pali::core::aligned_vector<float>& x) { return pali::kernels::argmax(tag, x.data(), x.size()); };
         BOOST_TEST(place({}) == 0u);
         for (const std::size_t n : {1u, 7u, 16u, 33u, 1000u}) {
             const auto x = pali::test::random(n, static_cast<unsigned>(n));
@@ -34,7 +34,7 @@ BOOST_AUTO_TEST_CASE(the_largest_is_the_first_of_equals_and_the_first_nan_before
                 BOOST_TEST(place(y) == 0u);
             }
         }
-        BOOST_TEST(place(pali::aligned_vector<float>(40, -infinity)) == 0u);
+        BOOST_TEST(place(pali::core::aligned_vector<float>(40, -infinity)) == 0u);
     });
 }
 

@@ -5,7 +5,7 @@
 #include <pali/image/read.hpp>
 
 std::vector<float> pali::test::pixels_of(const checkpoint_config& config, const std::string& image) {
-    const auto pixels = preprocess(read_image(data_path("models/images/" + image + ".png")), config.image);
+    const auto pixels = image_detail::preprocess(read_image(data_path("models/images/" + image + ".png")), config.image);
     return {pixels.data(), pixels.data() + pixels.size()};
 }
 

@@ -25,8 +25,8 @@ std::vector<float> pixels_of(const checkpoint_config& config, const std::string&
 template <class Config = dynamic, class Storage = f32>
 struct parts {
     checkpoint_config config;
-    context ctx;
-    network<Config, Storage> net;
+    core::context ctx;
+    nn::network<Config, Storage> net;
 
     explicit parts(const std::filesystem::path& folder, std::size_t threads = 2, residency where = residency::mapped)
         : parts(folder, read_checkpoint_config(folder), threads, where) {}
@@ -40,19 +40,19 @@ struct parts {
     std::vector<image_features> features(const json& images);
 
     /// Runs the prompt and a causal suffix in one pass. Returns embeddings, layers, norm, and the logits of all rows.
-    outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix, kv_cache& cache);
+    outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix, nn::kv_cache& cache);
     outputs read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix = {}) {
-        kv_cache cache(net.config, room(images, prompt.size() + suffix.size()));
+        nn::kv_cache cache(net.config, room(images, prompt.size() + suffix.size()));
         return read(images, prompt, suffix, cache);
     }
 
     /// One decode step.
-    outputs add(token next, kv_cache& cache) {
-        kv_cache* const only = &cache;
+    outputs add(token next, nn::kv_cache& cache) {
+        nn::kv_cache* const only = &cache;
         return add(std::span(&next, 1), std::span(&only, 1));
     }
     /// One decode step for several caches in one pass.
-    outputs add(std::span<const token> next, std::span<kv_cache* const> caches);
+    outputs add(std::span<const token> next, std::span<nn::kv_cache* const> caches);
 
     /// Tokens of images and text.
     std::size_t room(std::span<const image_features> images, std::size_t text) const {
@@ -61,7 +61,7 @@ struct parts {
     }
 
 private:
-    outputs run(matrix_view& x, std::span<const sequence> sequences, pass kind);
+    outputs run(matrix_view& x, std::span<const nn::sequence> sequences, core::pass kind);
 };
 
 extern template struct parts<dynamic, f32>;

@@ -18,7 +18,7 @@ parts<Config, Storage>::parts(const std::filesystem::path& folder, checkpoint_co
 
 template <class Config, class Storage>
 outputs parts<Config, Storage>::see(const std::string& image) {
-    const arena::frame frame(ctx.scratch);
+    const core::arena::frame frame(ctx.scratch);
     outputs out;
     const std::vector<float> pixels = pixels_of(config, image);
     const auto x = net.vision(pixels.data(), ctx, [&](std::size_t layer, const matrix_view& y) {
@@ -35,7 +35,7 @@ std::vector<image_features> parts<Config, Storage>::features(const json& images)
     std::vector<image_features> out;
     for (const json& path : images) {
         const std::vector<float> values = see(image_name(path)).at("projected");
-        out.push_back({make_matrix(values.size() / net.config.hidden, net.config.hidden)});
+        out.push_back({core::make_matrix(values.size() / net.config.hidden, net.config.hidden)});
         std::copy(values.begin(), values.end(), out.back().values.data());
     }
     return out;
@@ -43,30 +43,30 @@ std::vector<image_features> parts<Config, Storage>::features(const json& images)
 
 template <class Config, class Storage>
 outputs parts<Config, Storage>::read(std::span<const image_features> images, std::span<const token> prompt, std::span<const token> suffix,
-                                     kv_cache& cache) {
-    const arena::frame frame(ctx.scratch);
+                                     nn::kv_cache& cache) {
+    const core::arena::frame frame(ctx.scratch);
     std::vector<token> text(prompt.begin(), prompt.end());
     text.insert(text.end(), suffix.begin(), suffix.end());
-    matrix_view x = embed(net, images, text, ctx);
+    matrix_view x = model_detail::embed(net, images, text, ctx);
     cache.start(x.shape(0) - suffix.size());
-    const sequence whole{.cache = &cache, .first = 0, .count = x.shape(0)};
-    return run(x, std::span(&whole, 1), pass::prefill);
+    const nn::sequence whole{.cache = &cache, .first = 0, .count = x.shape(0)};
+    return run(x, std::span(&whole, 1), core::pass::prefill);
 }
 
 template <class Config, class Storage>
-outputs parts<Config, Storage>::add(std::span<const token> next, std::span<kv_cache* const> caches) {
-    const arena::frame frame(ctx.scratch);
-    matrix_view x = embed(net, {}, next, ctx);
-    std::vector<sequence> sequences;
+outputs parts<Config, Storage>::add(std::span<const token> next, std::span<nn::kv_cache* const> caches) {
+    const core::arena::frame frame(ctx.scratch);
+    matrix_view x = model_detail::embed(net, {}, next, ctx);
+    std::vector<nn::sequence> sequences;
     for (std::size_t i = 0; i < caches.size(); ++i) sequences.push_back({.cache = caches[i], .first = i, .count = 1});
-    return run(x, sequences, pass::step);
+    return run(x, sequences, core::pass::step);
 }
 
 template <class Config, class Storage>
-outputs parts<Config, Storage>::run(matrix_view& x, std::span<const sequence> sequences, pass kind) {
+outputs parts<Config, Storage>::run(matrix_view& x, std::span<const nn::sequence> sequences, core::pass kind) {
     outputs out;
     out["embeddings"] = copy_of(x);
-    for (const sequence& one : sequences) net.decoder.extend(one.cache->capacity());
+    for (const nn::sequence& one : sequences) net.decoder.extend(one.cache->capacity());
     net.decoder(x, sequences, kind, ctx, [&](std::size_t layer, const matrix_view& y) {
         out["layer." + std::to_string(layer)] = copy_of(y);
         return true;

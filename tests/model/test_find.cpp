@@ -52,12 +52,12 @@ BOOST_AUTO_TEST_CASE(objects_are_what_the_answer_says) {
     for (const pali::image& image : images()) {
         const pali::findings found = asked().detect(image, "shape");
         BOOST_TEST(found.said.text == asked().generate(image, "detect shape").text);
-        const pali::spoken_objects spoken = pali::read_objects(found.said.text);
+        const pali::objects::spoken_objects spoken = pali::objects::read_objects(found.said.text);
         BOOST_TEST(!found.empty());
         BOOST_REQUIRE(found.size() == spoken.objects.size());
         for (std::size_t i = 0; i < found.size(); ++i) {
             BOOST_TEST(found[i].label == spoken.objects[i].label);
-            BOOST_TEST(found[i].box == pali::box_of(spoken.objects[i].loc, image.width, image.height));
+            BOOST_TEST(found[i].box == pali::objects::box_of(spoken.objects[i].loc, image.width, image.height));
             BOOST_TEST((found[i].score > 0 && found[i].score <= 1));
             BOOST_TEST(found[i].mask.empty());
         }
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(objects_are_what_the_answer_says) {
 }
 
 BOOST_AUTO_TEST_CASE(boxes_are_in_pixels_of_the_image_given) {
-    pali::image large = pali::resize(images()[0], 448, 224);
+    pali::image large = pali::image_detail::resize(images()[0], 448, 224);
     const pali::findings small = asked().detect(images()[0], "shape"), found = asked().detect(large, "shape");
     BOOST_REQUIRE(!found.empty());
     for (const pali::detection& d : found) BOOST_TEST((d.box.x1 <= 448 && d.box.y1 <= 224 && d.box.x1 > 0));
@@ -177,18 +177,18 @@ BOOST_AUTO_TEST_CASE(things_may_be_written_as_the_whole_prompt) {
     using pali::pointing;
     for (const char* written : {"cat ; dog", "detect cat ; dog", "<image>detect cat ; dog\n", "<bos>cat ; dog", " detect cat ; dog",
                                 "Detect  cat ; dog ", "DETECT\tcat ; dog\n\n", "  cat ; dog\t"}) {
-        BOOST_TEST(pali::things_of(pointing::boxes, written) == "cat ; dog");
-        BOOST_TEST(pali::prompt_of(pointing::boxes, written) == "detect cat ; dog");
+        BOOST_TEST(pali::model_detail::things_of(pointing::boxes, written) == "cat ; dog");
+        BOOST_TEST(pali::model_detail::prompt_of(pointing::boxes, written) == "detect cat ; dog");
     }
-    BOOST_TEST(pali::prompt_of(pointing::masks, "segment cat") == "segment cat");
-    BOOST_TEST(pali::prompt_of(pointing::boxes, "detective") == "detect detective");
-    BOOST_TEST(pali::prompt_of(pointing::boxes, "Detective") == "detect Detective");
+    BOOST_TEST(pali::model_detail::prompt_of(pointing::masks, "segment cat") == "segment cat");
+    BOOST_TEST(pali::model_detail::prompt_of(pointing::boxes, "detective") == "detect detective");
+    BOOST_TEST(pali::model_detail::prompt_of(pointing::boxes, "Detective") == "detect Detective");
     for (const auto& [kind, written] :
          {std::pair(pointing::boxes, "segment cat"), std::pair(pointing::masks, "<image>detect cat"),
           std::pair(pointing::masks, " Detect cat"), std::pair(pointing::boxes, "detect "), std::pair(pointing::boxes, "Detect"),
           std::pair(pointing::masks, "segment ;"), std::pair(pointing::boxes, " ; "), std::pair(pointing::boxes, "<image>"),
           std::pair(pointing::masks, "")})
-        BOOST_CHECK_EXCEPTION((void)pali::prompt_of(kind, written), pali::error,
+        BOOST_CHECK_EXCEPTION((void)pali::model_detail::prompt_of(kind, written), pali::error,
                               [](const pali::error& e) { return e.code() == pali::errc::invalid_prompt; });
     for (const bool constrained : {false, true}) {
         const pali::find_options options{.constrained = constrained};

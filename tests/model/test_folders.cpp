@@ -30,18 +30,18 @@ using exact_model = pali::model<pali::dynamic, pali::f32>;
 /// A copy of a checkpoint, whose tensors and config.json can be changed before it is written.
 struct changed_folder {
     pali::test::temporary_folder folder;
-    pali::checkpoint_files files;
-    pali::tensor_table tensors;
+    pali::files::checkpoint_files files;
+    pali::files::tensor_table tensors;
     json config;
     std::deque<std::vector<std::byte>> memory;
 
     explicit changed_folder(const std::filesystem::path& from)
         : files(from), tensors(files.tensors()), config(json::parse(std::ifstream(from / "config.json"))) {
-        pali::copy_all_but_weights(from, folder.path());
+        pali::model_detail::copy_all_but_weights(from, folder.path());
     }
     const std::filesystem::path& write() {
         folder.write("config.json", config.dump());
-        pali::write_safetensors(folder.path() / "model.safetensors", tensors);
+        pali::files::write_safetensors(folder.path() / "model.safetensors", tensors);
         return folder.path();
     }
     /// The full name of the only tensor whose name has this ending.
@@ -52,13 +52,13 @@ struct changed_folder {
     }
     /// The bytes of a tensor, to be changed.
     std::vector<std::byte>& own(const std::string& name) {
-        pali::tensor_info& tensor = tensors.at(name);
+        pali::files::tensor_info& tensor = tensors.at(name);
         auto& bytes = memory.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
         tensor.bytes = bytes;
         return bytes;
     }
     void add(const std::string& name, std::vector<std::size_t> shape) {
-        pali::tensor_info tensor{.type = pali::dtype::bf16, .shape = std::move(shape), .bytes = {}, .file = ""};
+        pali::files::tensor_info tensor{.type = pali::files::dtype::bf16, .shape = std::move(shape), .bytes = {}, .file = ""};
         tensor.bytes = memory.emplace_back(tensor.count() * 2);
         tensors.emplace(name, tensor);
     }
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_head_of_its_own_makes_the_answer) {
 BOOST_AUTO_TEST_CASE(names_of_a_wrapper_are_read_and_quantized) {
     for (const bool inside : {false, true}) {
         changed_folder some(shapes());
-        pali::tensor_table wrapped;
+        pali::files::tensor_table wrapped;
         for (const auto& [name, tensor] : some.tensors) {
             std::string within = name;
             if (const std::size_t at = name.find(".mlp."); at != std::string::npos)
@@ -146,8 +146,8 @@ BOOST_AUTO_TEST_CASE(weights_of_types_that_are_not_read_are_not_quantized) {
                                      "multi_modal_projector.linear.weight", "patch_embedding.weight", "model.norm.weight"}) {
         changed_folder some(shapes());
         const std::string name = some.named(ending);
-        pali::tensor_info& tensor = some.tensors.at(name);
-        tensor.type = pali::dtype::f8_e4m3;
+        pali::files::tensor_info& tensor = some.tensors.at(name);
+        tensor.type = pali::files::dtype::f8_e4m3;
         tensor.bytes = tensor.bytes.first(tensor.count());
         const auto refused = [&](errc code) {
             return says(code, {"tensor '" + name + "' is stored as F8_E4M3; BF16, F16 and F32 are supported",
@@ -267,9 +267,9 @@ BOOST_AUTO_TEST_CASE(tensors_of_others_may_hold_anything) {
     BOOST_TEST(exact_model(some.write()).caption(image()) == seen);
     const pali::test::temporary_folder to;
     pali::quantize_checkpoint<pali::int4>(some.folder.path(), to.path());
-    const pali::checkpoint_files written(to.path());
+    const pali::files::checkpoint_files written(to.path());
     for (const char* name : {"language_model.value_head.weight", "v_head.bias"}) {
-        const pali::tensor_info &was = some.tensors.at(name), &is = written.at(name);
+        const pali::files::tensor_info &was = some.tensors.at(name), &is = written.at(name);
         BOOST_TEST((is.type == was.type && is.shape == was.shape &&
                     std::equal(is.bytes.begin(), is.bytes.end(), was.bytes.begin(), was.bytes.end())),
                    name);
@@ -291,22 +291,22 @@ BOOST_AUTO_TEST_CASE(images_of_another_size_need_do_resize) {
             (void)model.caption(image()), pali::error,
             says(errc::unsupported_config, {"preprocessor_config.json: do_resize is off",
                                             std::to_string(image().width) + " x " + std::to_string(image().height), "112 x 112"}));
-        BOOST_TEST(!model.caption(pali::resize(image(), 112, 112, pali::filter::bicubic)).empty());
+        BOOST_TEST(!model.caption(pali::image_detail::resize(image(), 112, 112, pali::filter::bicubic)).empty());
     }
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_network_that_is_no_numbers_is_refused) {
-    const pali::npz_file masks(shapes() / "mask_vqvae.npz");
-    pali::tensor_table tensors = masks.tensors();
+    const pali::files::npz_file masks(shapes() / "mask_vqvae.npz");
+    pali::files::tensor_table tensors = masks.tensors();
     const std::string name = "_vq_vae._embedding";
     std::vector<std::byte> bytes(tensors.at(name).bytes.begin(), tensors.at(name).bytes.end());
     const pali::test::temporary_folder folder;
     tensors.at(name).bytes = bytes;
-    pali::write_safetensors(folder.path() / "masks.safetensors", tensors);
-    BOOST_CHECK_NO_THROW(pali::mask_vqvae(folder.path() / "masks.safetensors"));
+    pali::files::write_safetensors(folder.path() / "masks.safetensors", tensors);
+    BOOST_CHECK_NO_THROW(pali::objects::mask_vqvae(folder.path() / "masks.safetensors"));
     std::fill_n(bytes.begin(), 4, std::byte{0xff});
-    pali::write_safetensors(folder.path() / "masks.safetensors", tensors);
-    BOOST_CHECK_EXCEPTION(pali::mask_vqvae(folder.path() / "masks.safetensors"), pali::error,
+    pali::files::write_safetensors(folder.path() / "masks.safetensors", tensors);
+    BOOST_CHECK_EXCEPTION(pali::objects::mask_vqvae(folder.path() / "masks.safetensors"), pali::error,
                           says(errc::malformed_file, {"masks.safetensors: tensor '_vq_vae._embedding' has nan at (0, 0)"}));
 }
 

@@ -30,11 +30,11 @@ using namespace pali::test;
 // memory_of() is a constant expression, which tells the memory of a model before a machine is bought.
 constexpr pali::memory_size of_3b = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300, {.kv_cache = pali::kv_type::bf16});
 static_assert(of_3b.total() < 2'500'000'000 && of_3b.total() == of_3b.weights + of_3b.kv_cache + of_3b.scratch);
-static_assert(pali::compiled_config<pali::paligemma2_3b_224> && pali::compiled_config<pali::shapes>);
-static_assert(!pali::compiled_config<pali::dynamic>, "has no sizes before config.json is read");
+static_assert(pali::model_detail::compiled_config<pali::paligemma2_3b_224> && pali::model_detail::compiled_config<pali::shapes>);
+static_assert(!pali::model_detail::compiled_config<pali::dynamic>, "has no sizes before config.json is read");
 
 /// The kernels that this process uses.
-pali::memory_kernels kernels_in_use() {
+pali::model_detail::memory_kernels kernels_in_use() {
     const pali::arch::features& has = pali::kernels::active().usable();
     const pali::arch::level which = pali::arch::selected().level->which;
     return {.lanes = which == pali::arch::level::x86_64_v4   ? std::size_t{16}
@@ -76,23 +76,23 @@ struct byte_counter {
 
     byte_counter operator[](const std::string&) const { return *this; }
     template <class Element>
-    void matrix(const std::string&, pali::rows<const Element>&, const std::vector<std::size_t>& shape) const {
+    void matrix(const std::string&, pali::core::rows<const Element>&, const std::vector<std::size_t>& shape) const {
         std::size_t numbers = 1;
         for (const std::size_t side : shape) numbers *= side;
         bytes += numbers * sizeof(Element);
     }
     template <std::size_t Bits>
-    void matrix(const std::string&, pali::quantized_rows<Bits>&, const std::vector<std::size_t>& shape) const {
-        for (const auto& part : {pali::quantized_rows<Bits>::codes_shape(shape[0], shape[1])}) bytes += part[0] * part[1] * part[2];
-        for (const auto& part : {pali::quantized_rows<Bits>::scales_shape(shape[0], shape[1])})
-            bytes += part[0] * part[1] * part[2] * sizeof(pali::bfloat16);
+    void matrix(const std::string&, pali::core::quantized_rows<Bits>&, const std::vector<std::size_t>& shape) const {
+        for (const auto& part : {pali::core::quantized_rows<Bits>::codes_shape(shape[0], shape[1])}) bytes += part[0] * part[1] * part[2];
+        for (const auto& part : {pali::core::quantized_rows<Bits>::scales_shape(shape[0], shape[1])})
+            bytes += part[0] * part[1] * part[2] * sizeof(pali::core::bfloat16);
     }
     void vocabulary(const std::string& name, auto& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
     void vector(const std::string&, const float*&, std::size_t size) const { bytes += size * sizeof(float); }
     bool has(const std::string&) const { return true; }
     bool omits_or_repeats(const std::string&, const std::string&) const { return tied; }
 };
-static_assert(pali::tensor_visitor<byte_counter>);
+static_assert(pali::weights::tensor_visitor<byte_counter>);
 
 /// Makes every tensor a view of the same zeros, whose pages the system need not commit.
 struct zeros {
@@ -100,45 +100,45 @@ struct zeros {
 
     zeros operator[](const std::string&) const { return *this; }
     template <class Element>
-    void matrix(const std::string&, pali::rows<const Element>& to, const std::vector<std::size_t>& shape) const {
+    void matrix(const std::string&, pali::core::rows<const Element>& to, const std::vector<std::size_t>& shape) const {
         std::size_t width = 1;
         for (std::size_t i = 1; i < shape.size(); ++i) width *= shape[i];
         to = {reinterpret_cast<const Element*>(memory), shape[0], width};
     }
     template <std::size_t Bits>
-    void matrix(const std::string&, pali::quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
-        to = {reinterpret_cast<const std::uint8_t*>(memory), reinterpret_cast<const pali::bfloat16*>(memory),
-              pali::quantized_rows<Bits>::padded(shape[0]), shape[1]};
+    void matrix(const std::string&, pali::core::quantized_rows<Bits>& to, const std::vector<std::size_t>& shape) const {
+        to = {reinterpret_cast<const std::uint8_t*>(memory), reinterpret_cast<const pali::core::bfloat16*>(memory),
+              pali::core::quantized_rows<Bits>::padded(shape[0]), shape[1]};
     }
     void vocabulary(const std::string& name, auto& to, const std::vector<std::size_t>& shape) const { matrix(name, to, shape); }
     void vector(const std::string&, const float*& to, std::size_t) const { to = reinterpret_cast<const float*>(memory); }
     bool has(const std::string&) const { return true; }
     bool omits_or_repeats(const std::string&, const std::string&) const { return true; }
 };
-static_assert(pali::tensor_visitor<zeros>);
+static_assert(pali::weights::tensor_visitor<zeros>);
 
 /// Bytes of the KV cache and the arena after an image, a prefill and a decode step, which run as in pali::model. `net` has the weights.
 template <class Modules>
-pali::memory_size run(Modules& net, pali::context& ctx, std::size_t tokens, std::size_t answer, pali::kv_type type) {
+pali::memory_size run(Modules& net, pali::core::context& ctx, std::size_t tokens, std::size_t answer, pali::kv_type type) {
     const auto& config = net.config;
     const auto go_on = [](std::size_t, const auto&) { return true; };
     const std::vector<float> pixels(3 * config.vision.image_size * config.vision.image_size);
     {
-        const pali::arena::frame frame(ctx.scratch);
+        const pali::core::arena::frame frame(ctx.scratch);
         (void)net.project(net.vision(pixels.data(), ctx, go_on), ctx);
     }
-    pali::kv_cache cache(config, tokens, type);
+    pali::nn::kv_cache cache(config, tokens, type);
     net.decoder.extend(tokens);
     cache.start(tokens - answer);
     for (const std::size_t count : {tokens - answer, std::size_t{answer > 0}}) {
         if (count == 0) continue;
         if (count == 1) cache.advance(tokens - 1 - cache.length()); // skips to the last step
-        const pali::arena::frame frame(ctx.scratch);
+        const pali::core::arena::frame frame(ctx.scratch);
         pali::matrix_view x = ctx.take(count, config.hidden);
         std::fill_n(x.data(), x.size(), 0.f);
-        const pali::sequence whole{.cache = &cache, .first = 0, .count = count};
-        net.decoder(x, std::span(&whole, 1), count == 1 ? pali::pass::step : pali::pass::prefill, ctx, go_on);
-        (void)net.decoder.uncapped_logits(net.decoder.normalise(pali::slice(x, count - 1, 1), ctx), ctx);
+        const pali::nn::sequence whole{.cache = &cache, .first = 0, .count = count};
+        net.decoder(x, std::span(&whole, 1), count == 1 ? pali::core::pass::step : pali::core::pass::prefill, ctx, go_on);
+        (void)net.decoder.uncapped_logits(net.decoder.normalise(pali::core::slice(x, count - 1, 1), ctx), ctx);
     }
     return {.kv_cache = cache.bytes(), .scratch = ctx.scratch.bytes()};
 }
@@ -147,13 +147,13 @@ pali::memory_size run(Modules& net, pali::context& ctx, std::size_t tokens, std:
 template <class Weights>
 void check_checkpoint(const std::filesystem::path& folder, pali::kv_type type, std::size_t threads, const std::string& name) {
     const pali::checkpoint_config read = pali::read_checkpoint_config(folder);
-    const pali::checkpoint_files files(folder);
-    pali::network_modules<pali::dynamic, Weights> net(read.sizes);
-    pali::binder names(files.tensors(), folder.string());
+    const pali::files::checkpoint_files files(folder);
+    pali::nn::network_modules<pali::dynamic, Weights> net(read.sizes);
+    pali::weights::binder names(files.tensors(), folder.string());
     net.bind(names.root(), read.tied);
-    pali::context ctx(threads);
+    pali::core::context ctx(threads);
     // The vectors of a float32 file are used in place, so they are missing here: up to 5 % of the smallest checkpoint.
-    const pali::page_memory weights = names.finish(pali::residency::resident, ctx.threads, {});
+    const pali::files::page_memory weights = names.finish(pali::residency::resident, ctx.threads, {});
     const bool has_head = net.decoder.head.weight.count != 0;
 
     const std::size_t tokens = pali::patch_count(read.sizes.vision) + 9, answer = 3;
@@ -174,11 +174,11 @@ void check_sizes(const pali::dynamic& sizes, std::size_t tokens, const pali::mem
     std::size_t room = static_cast<std::size_t>(-1);
     std::align(64, 1, at, room);
 
-    pali::network_modules<pali::dynamic, Weights> net(sizes);
+    pali::nn::network_modules<pali::dynamic, Weights> net(sizes);
     std::size_t bytes = 0;
     net.bind(byte_counter{bytes, options.tied}, options.tied);
     net.bind(zeros{static_cast<const std::byte*>(at)}, true);
-    pali::context ctx(options.threads);
+    pali::core::context ctx(options.threads);
     pali::memory_size measured = run(net, ctx, tokens, options.answer, options.kv_cache);
     measured.weights = bytes;
     check<pali::dynamic, Weights>(sizes, tokens, options, measured, name);
@@ -196,12 +196,12 @@ void check_counts(const std::string& variant) {
     pali::with_config(variant, [&](auto config) {
         for (const bool tied : {true, false}) {
             std::size_t bytes = 0;
-            pali::network_modules<pali::dynamic, Weights> net(pali::sizes_of(config));
+            pali::nn::network_modules<pali::dynamic, Weights> net(pali::config_detail::sizes_of(config));
             net.bind(byte_counter{bytes, tied}, tied);
             constexpr pali::memory_size calculated = pali::memory_of<decltype(config), Weights>(300);
             constexpr pali::memory_size untied = pali::memory_of<decltype(config), Weights>(300, {.tied = false});
             check_near(tied ? calculated.weights : untied.weights, bytes, variant + ", " + Weights::name + (tied ? "" : ", untied"));
-            check_near(calculated.kv_cache, pali::kv_cache(config, 300).bytes(), variant + ", KV cache");
+            check_near(calculated.kv_cache, pali::nn::kv_cache(config, 300).bytes(), variant + ", KV cache");
         }
     });
 }
@@ -229,8 +229,8 @@ BOOST_AUTO_TEST_CASE(of_the_embedded_model) {
 }
 
 BOOST_AUTO_TEST_CASE(of_a_layer_of_real_width) {
-    const pali::dynamic second = one_layer_of(pali::sizes_of(pali::paligemma2_3b_224{})),
-                        first = one_layer_of(pali::sizes_of(pali::paligemma_3b_224{}));
+    const pali::dynamic second = one_layer_of(pali::config_detail::sizes_of(pali::paligemma2_3b_224{})),
+                        first = one_layer_of(pali::config_detail::sizes_of(pali::paligemma_3b_224{}));
     check_sizes<pali::f32>(second, 274, {.answer = 10, .threads = 2}, "PaliGemma 2 3B");
     check_sizes<pali::bf16>(second, 274, {.answer = 10, .threads = 2}, "PaliGemma 2 3B");
     check_sizes<pali::int8>(second, 274, {.answer = 10, .threads = 2}, "PaliGemma 2 3B");
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(of_any_sizes) {
     std::mt19937 random(24);
     const auto any = [&](std::size_t first, std::size_t last) { return std::uniform_int_distribution<std::size_t>(first, last)(random); };
     for (int i = 0; i < 24; ++i) {
-        pali::dynamic sizes = pali::sizes_of(pali::shapes{});
+        pali::dynamic sizes = pali::config_detail::sizes_of(pali::shapes{});
         sizes.layers = any(1, 3);
         sizes.windows.assign(sizes.layers, 0);
         sizes.vision = {.image_size = 14 * any(1, 12),

@@ -57,7 +57,7 @@ BOOST_DATA_TEST_CASE(token_embeddings_are_scaled_by_an_unrounded_root, bdata::ma
     const auto last = last_rows(want, prompt.size(), hidden);
     check_close(last_rows(got, prompt.size(), hidden), last, 1e-6, "token rows");
     const float root = std::sqrt(static_cast<float>(hidden));
-    const double rounding = std::abs(static_cast<float>(pali::bfloat16(root)) / root - 1);
+    const double rounding = std::abs(static_cast<float>(pali::core::bfloat16(root)) / root - 1);
     if (rounding > 0) {
         const float largest =
             std::abs(*std::max_element(last.begin(), last.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));

@@ -46,7 +46,7 @@ outputs everything(Parts& model, const json& one) {
     const auto prompt = one.at("prompt_tokens").get<std::vector<token>>();
     const auto tokens = one.at("tokens").get<std::vector<token>>();
     const auto images = model.features(one.at("images"));
-    pali::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
+    pali::nn::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
     outputs all = model.read(images, prompt, {}, cache);
     for (std::size_t i = 0; i + 1 < tokens.size(); ++i)
         for (auto& [stage, values] : model.add(tokens[i], cache)) all[stage + " after " + std::to_string(i)] = std::move(values);
@@ -124,14 +124,14 @@ BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
     struct one_of_many {
         std::vector<token> tokens;
         outputs alone;
-        pali::kv_cache cache;
+        pali::nn::kv_cache cache;
     };
     std::vector<one_of_many> batch;
     for (const json& one : tiny.cases()) {
         const auto prompt = one.at("prompt_tokens").get<std::vector<token>>();
         const auto tokens = one.at("tokens").get<std::vector<token>>();
         const auto images = model.features(one.at("images"));
-        pali::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
+        pali::nn::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
         model.read(images, prompt, {}, cache);
         batch.push_back({tokens, everything(model, one), std::move(cache)});
     }
@@ -142,7 +142,7 @@ BOOST_DATA_TEST_CASE(batch_equals_single, bdata::make(model_names()), name) {
     BOOST_REQUIRE(steps >= 3u);
     for (std::size_t i = 0; i < steps; ++i) {
         std::vector<token> next;
-        std::vector<pali::kv_cache*> caches;
+        std::vector<pali::nn::kv_cache*> caches;
         for (one_of_many& each : batch) {
             next.push_back(each.tokens[i]);
             caches.push_back(&each.cache);

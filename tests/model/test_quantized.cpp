@@ -60,7 +60,7 @@ template <class Storage>
 void from_a_file_as_while_loading() {
     const pali::test::temporary_folder folder;
     pali::quantize_checkpoint<Storage>(shapes_folder(), folder.path(), 2);
-    BOOST_TEST(pali::quantized_weights(pali::checkpoint_files(folder.path())) == Storage::name);
+    BOOST_TEST(pali::quantized_weights(pali::files::checkpoint_files(folder.path())) == Storage::name);
     pali::model<pali::shapes, Storage> rounded(shapes_folder()), mapped(folder.path()),
         resident(folder.path(), {.residency = pali::residency::resident});
     pali::model<pali::dynamic, Storage> dynamic(folder.path(), {.threads = 3});
@@ -185,20 +185,20 @@ BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
     const std::string name = "language_model.model.embed_tokens.weight";
     const pali::test::temporary_folder from, to;
     {
-        std::vector<pali::bfloat16> numbers(count * width);
+        std::vector<pali::core::bfloat16> numbers(count * width);
         std::uint32_t bits = 1;
-        for (pali::bfloat16& x : numbers) {
+        for (pali::core::bfloat16& x : numbers) {
             bits = bits * 1664525 + 1013904223;
-            x = pali::bfloat16(static_cast<float>(bits >> 8) / 8388608.f - 1.f);
+            x = pali::core::bfloat16(static_cast<float>(bits >> 8) / 8388608.f - 1.f);
         }
-        const pali::checkpoint_files shapes(shapes_folder());
-        pali::tensor_table tensors = shapes.tensors();
-        tensors.at(name) = {pali::dtype::bf16, {count, width}, std::as_bytes(std::span(numbers)), ""};
-        pali::copy_all_but_weights(shapes_folder(), from.path());
+        const pali::files::checkpoint_files shapes(shapes_folder());
+        pali::files::tensor_table tensors = shapes.tensors();
+        tensors.at(name) = {pali::files::dtype::bf16, {count, width}, std::as_bytes(std::span(numbers)), ""};
+        pali::model_detail::copy_all_but_weights(shapes_folder(), from.path());
         nlohmann::json config = nlohmann::json::parse(std::ifstream(shapes_folder() / "config.json"));
         config["text_config"]["vocab_size"] = count;
         from.write("config.json", config.dump());
-        pali::write_safetensors(from.path() / "model.safetensors", tensors);
+        pali::files::write_safetensors(from.path() / "model.safetensors", tensors);
     }
     const std::size_t before = anonymous_memory();
     std::size_t most = 0, calls = 0;
@@ -214,11 +214,11 @@ BOOST_AUTO_TEST_CASE(a_matrix_goes_to_its_file_in_pieces) {
     if (before == 0) BOOST_TEST_MESSAGE("this system does not say how much memory is in use");
     else BOOST_TEST(most < before + (std::size_t{24} << 20)); // codes and scales: 69 MB
 
-    const pali::checkpoint_files whole(from.path()), written(to.path());
-    const pali::tensor_info& matrix = whole.at(name);
-    std::vector<std::byte> memory(pali::quantized_bytes<8>(matrix));
-    pali::thread_pool threads(2);
-    pali::quantize<8>(matrix, memory.data(), threads);
+    const pali::files::checkpoint_files whole(from.path()), written(to.path());
+    const pali::files::tensor_info& matrix = whole.at(name);
+    std::vector<std::byte> memory(pali::weights::quantized_bytes<8>(matrix));
+    pali::core::thread_pool threads(2);
+    pali::weights::quantize<8>(matrix, memory.data(), threads);
     const auto codes = written.at(name).bytes, scales = written.at(name + "_scale").bytes;
     BOOST_REQUIRE(codes.size() + scales.size() == memory.size());
     BOOST_TEST(std::equal(codes.begin(), codes.end(), memory.begin()));
@@ -230,11 +230,11 @@ BOOST_AUTO_TEST_CASE(scales_of_another_shape_are_said) {
     pali::quantize_checkpoint<pali::int4>(shapes_folder(), folder.path());
     const std::string scale = "language_model.model.layers.0.mlp.up_proj.weight_scale";
     {
-        const pali::checkpoint_files files(folder.path());
-        pali::tensor_table changed = files.tensors();
-        pali::tensor_info& tensor = changed.at(scale);
+        const pali::files::checkpoint_files files(folder.path());
+        pali::files::tensor_table changed = files.tensors();
+        pali::files::tensor_info& tensor = changed.at(scale);
         tensor.shape = {tensor.shape[0] * tensor.shape[1], tensor.shape[2]};
-        pali::write_safetensors(folder.path() / "model.safetensors", changed, {{"pali.weights", "int4"}});
+        pali::files::write_safetensors(folder.path() / "model.safetensors", changed, {{"pali.weights", "int4"}});
     }
     BOOST_CHECK_EXCEPTION((pali::model<pali::dynamic, pali::int4>(folder.path())), pali::error,
                           says(pali::errc::checkpoint_mismatch, scale));

@@ -101,7 +101,7 @@ BOOST_DATA_TEST_CASE(cached_decoding_equals_recomputing, bdata::make(model_cases
     const std::size_t hidden = model.net.config.hidden, vocab = model.net.config.vocab;
     const std::string key = "case." + std::to_string(which.number) + ".";
 
-    pali::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
+    pali::nn::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
     std::vector<float> norms, logits;
     outputs step = model.read(images, prompt, {}, cache);
     for (std::size_t i = 0;; ++i) {
@@ -173,7 +173,7 @@ BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_c
     const std::size_t vocab = model.net.config.vocab, room = model.room(images, prompt.size() + tokens.size());
     const auto suffix = std::span(tokens).first(tokens.size() - 1);
     const auto logits_with = [&](pali::kv_type type) {
-        pali::kv_cache cache(model.net.config, room, type);
+        pali::nn::kv_cache cache(model.net.config, room, type);
         return model.read(images, prompt, suffix, cache).at("logits");
     };
     const std::vector<float> exact = logits_with(pali::kv_type::f32), rounded = logits_with(pali::kv_type::bf16);
@@ -182,7 +182,7 @@ BOOST_DATA_TEST_CASE(a_bf16_cache_stays_within_its_rounding, bdata::make(model_c
     BOOST_TEST(d.absolute <= allowed, d << "; allowed " << allowed);
     BOOST_TEST(d.absolute > 0); // no difference would mean that the cache is not bf16
 
-    pali::kv_cache cache(model.net.config, room, pali::kv_type::bf16);
+    pali::nn::kv_cache cache(model.net.config, room, pali::kv_type::bf16);
     outputs step = model.read(images, prompt, {}, cache);
     for (std::size_t i = 0;; ++i) {
         check_close(last_rows(step.at("logits"), 1, vocab), last_rows(rounded, tokens.size(), vocab).subspan(i * vocab, vocab),
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(long_sequences_pass_the_mlp_in_parts) {
     for (std::size_t i = 0; i < 1100; ++i) tokens.push_back(prompt[i * 7 % prompt.size()]);
     const std::size_t vocab = model.net.config.vocab;
 
-    pali::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
+    pali::nn::kv_cache cache(model.net.config, model.room(images, prompt.size() + tokens.size()));
     const std::vector<float> together = model.read(images, prompt, tokens).at("logits");
     outputs step = model.read(images, prompt, {}, cache);
     for (std::size_t i = 0; i < tokens.size(); ++i) {

@@ -34,13 +34,13 @@ struct counter {
     bool has(const std::string&) const { return true; }
     bool omits_or_repeats(const std::string&, const std::string&) const { return true; }
 };
-static_assert(pali::tensor_visitor<counter>);
+static_assert(pali::weights::tensor_visitor<counter>);
 
 template <class Config>
 void has_the_parameters_of(const std::string& variant) {
     const json want = json::parse(std::ifstream(data_path("parameters.json"))).at(variant);
     std::multimap<std::string, std::vector<std::size_t>> found;
-    pali::network_modules<Config, pali::bf16> modules{Config{}};
+    pali::nn::network_modules<Config, pali::bf16> modules{Config{}};
     modules.bind(counter{found}, true);
     std::size_t parameters = 0;
     for (const auto& [name, shape] : found) {
@@ -69,10 +69,10 @@ struct folder {
 };
 
 void check_equal(const fs::path& a, const fs::path& b) {
-    const pali::checkpoint_files first(a), second(b);
+    const pali::files::checkpoint_files first(a), second(b);
     BOOST_REQUIRE(first.tensors().size() == second.tensors().size());
     for (const auto& [name, tensor] : first.tensors()) {
-        const pali::tensor_info& other = second.at(name);
+        const pali::files::tensor_info& other = second.at(name);
         BOOST_TEST((tensor.type == other.type && tensor.shape == other.shape && std::ranges::equal(tensor.bytes, other.bytes)), name);
     }
 }
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(what_was_changed_is_written) {
     trained[0] += 1;
     model.net.decoder.final_norm.scale = trained.data();
     pali::write_checkpoint(model.net, to.path / "model.safetensors");
-    const pali::checkpoint_files before(tiny.folder()), after(to.path / "model.safetensors");
+    const pali::files::checkpoint_files before(tiny.folder()), after(to.path / "model.safetensors");
     std::size_t changed = 0;
     for (const auto& [name, tensor] : before.tensors())
         if (!std::ranges::equal(tensor.bytes, after.at(name).bytes)) {

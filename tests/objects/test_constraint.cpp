@@ -27,7 +27,7 @@ const pali::tokenizer& shapes_text() {
 }
 
 /// All tokens allowed as the next one.
-std::set<token> allowed(const pali::object_constraint& constraint, const std::vector<token>& said) {
+std::set<token> allowed(const pali::objects::object_constraint& constraint, const std::vector<token>& said) {
     std::vector<float> scores(1536);
     constraint(said, scores);
     std::set<token> out;
@@ -43,15 +43,16 @@ std::set<token> locs(std::size_t first, std::size_t last) {
 }
 
 BOOST_AUTO_TEST_CASE(labels_of_a_prompt) {
-    BOOST_TEST(pali::asked_labels("cat") == strings{"cat"}, boost::test_tools::per_element());
-    BOOST_TEST(pali::asked_labels(" cat ; black dog;;  bird\n") == (strings{"cat", "black dog", "bird"}), boost::test_tools::per_element());
-    BOOST_TEST(pali::asked_labels(" ; ").empty());
-    BOOST_TEST(pali::asked_labels("").empty());
+    BOOST_TEST(pali::objects::asked_labels("cat") == strings{"cat"}, boost::test_tools::per_element());
+    BOOST_TEST(pali::objects::asked_labels(" cat ; black dog;;  bird\n") == (strings{"cat", "black dog", "bird"}),
+               boost::test_tools::per_element());
+    BOOST_TEST(pali::objects::asked_labels(" ; ").empty());
+    BOOST_TEST(pali::objects::asked_labels("").empty());
 }
 
 BOOST_AUTO_TEST_CASE(each_place_of_an_object_has_its_tokens) {
     const auto& text = shapes_text();
-    const pali::object_constraint boxes(text, strings{"red circle", "red ring"}, false);
+    const pali::objects::object_constraint boxes(text, strings{"red circle", "red ring"}, false);
     std::set<token> first = locs(0, 1022);
     first.insert(text.eos());
     BOOST_TEST((allowed(boxes, {}) == first));
@@ -74,7 +75,7 @@ BOOST_AUTO_TEST_CASE(each_place_of_an_object_has_its_tokens) {
 
 BOOST_AUTO_TEST_CASE(masks_come_between_box_and_label) {
     const auto& text = shapes_text();
-    const pali::object_constraint masks(text, strings{"star"}, true);
+    const pali::objects::object_constraint masks(text, strings{"star"}, true);
     std::string said = "<loc0000><loc0000><loc1023><loc1023>";
     std::set<token> codes;
     for (std::size_t i = 0; i < 128; ++i) codes.insert(*text.seg(i));
@@ -84,14 +85,14 @@ BOOST_AUTO_TEST_CASE(masks_come_between_box_and_label) {
 
 BOOST_AUTO_TEST_CASE(what_left_the_grammar_can_only_end) {
     const auto& text = shapes_text();
-    const pali::object_constraint boxes(text, strings{"star"}, false);
+    const pali::objects::object_constraint boxes(text, strings{"star"}, false);
     for (const char* said : {"star", "<loc0100> star", "<loc0100><loc0100><loc0200><loc0200> circle", "<seg001>"})
         BOOST_TEST((allowed(boxes, text.encode(said)) == std::set<token>{text.eos()}), said);
 }
 
 BOOST_AUTO_TEST_CASE(scores_of_what_is_allowed_stay) {
     const auto& text = shapes_text();
-    const pali::object_constraint boxes(text, strings{"star"}, false);
+    const pali::objects::object_constraint boxes(text, strings{"star"}, false);
     std::vector<float> scores(1536);
     for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = static_cast<float>(i) * 0.5f;
     const auto before = scores;
@@ -103,7 +104,7 @@ BOOST_AUTO_TEST_CASE(scores_of_what_is_allowed_stay) {
 }
 
 BOOST_AUTO_TEST_CASE(without_a_label_or_without_locations_it_is_refused) {
-    BOOST_CHECK_EXCEPTION(pali::object_constraint(shapes_text(), strings{}, false), pali::error,
+    BOOST_CHECK_EXCEPTION(pali::objects::object_constraint(shapes_text(), strings{}, false), pali::error,
                           [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
 }
 
@@ -113,7 +114,7 @@ BOOST_DATA_TEST_CASE(any_walk_is_well_formed, bdata::xrange(40), seed) {
     const bool masks = seed % 2 == 1;
     const strings labels{"red circle", "red ring", "ring",
                          "blau\xC3\xA4ugig \xE7\x8C\xAB"}; // a label that is no prefix of another, and one that needs byte pieces
-    const pali::object_constraint constraint(text, labels, masks);
+    const pali::objects::object_constraint constraint(text, labels, masks);
     std::mt19937 random(static_cast<unsigned>(seed));
     std::vector<token> said;
     while (said.size() < 400) {
@@ -125,7 +126,7 @@ BOOST_DATA_TEST_CASE(any_walk_is_well_formed, bdata::xrange(40), seed) {
         said.push_back(*chosen);
     }
     const bool ended = said.size() < 400;
-    const pali::spoken_objects read = pali::read_objects(text.decode(said));
+    const pali::objects::spoken_objects read = pali::objects::read_objects(text.decode(said));
     if (ended) BOOST_TEST(read.skipped == 0u);
     BOOST_TEST(read.text == "");
     for (std::size_t i = 0; i + (ended ? 0 : 1) < read.objects.size(); ++i) {

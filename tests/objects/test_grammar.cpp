@@ -18,16 +18,16 @@ namespace bdata = boost::unit_test::data;
 namespace {
 
 /// Checks the invariants of any parsed answer. Returns the first violation, or "".
-std::string fault_of(const std::string& answer, const pali::spoken_objects& read) {
+std::string fault_of(const std::string& answer, const pali::objects::spoken_objects& read) {
     std::size_t before = 0;
-    if (!pali::is_utf8(read.text)) return "text is no UTF-8";
-    for (const pali::spoken_object& o : read.objects) {
+    if (!pali::core::is_utf8(read.text)) return "text is no UTF-8";
+    for (const pali::objects::spoken_object& o : read.objects) {
         if (o.bytes.begin < before || o.bytes.begin > o.bytes.end || o.bytes.end > answer.size()) return "bytes of an object";
         if (o.box_bytes.begin != o.bytes.begin || o.box_bytes.end > o.label_bytes.begin || o.label_bytes.end != o.bytes.end)
             return "order of ranges";
         if (!o.box_bytes.of(answer).starts_with("<loc") || !o.box_bytes.of(answer).ends_with('>')) return "bytes of a box";
-        if (!pali::is_utf8(o.label)) return "label is no UTF-8";
-        if (pali::is_utf8(o.label_bytes.of(answer)) && o.label != o.label_bytes.of(answer)) return "label and its bytes";
+        if (!pali::core::is_utf8(o.label)) return "label is no UTF-8";
+        if (pali::core::is_utf8(o.label_bytes.of(answer)) && o.label != o.label_bytes.of(answer)) return "label and its bytes";
         if (o.label.empty() != o.label_bytes.empty()) return "an empty label";
         if (o.label.find(';') != std::string::npos || o.label.find("<loc") != std::string::npos) return "a separator in a label";
         if (o.loc[0] >= o.loc[2] || o.loc[1] >= o.loc[3] || *std::max_element(o.loc.begin(), o.loc.end()) > 1023) return "a box";
@@ -38,7 +38,7 @@ std::string fault_of(const std::string& answer, const pali::spoken_objects& read
     return "";
 }
 
-bool same_object(const pali::spoken_object& a, const pali::spoken_object& b) {
+bool same_object(const pali::objects::spoken_object& a, const pali::objects::spoken_object& b) {
     return a.label == b.label && a.loc == b.loc && a.seg == b.seg;
 }
 
@@ -47,7 +47,7 @@ bool same_object(const pali::spoken_object& a, const pali::spoken_object& b) {
 BOOST_AUTO_TEST_SUITE(grammar)
 
 BOOST_DATA_TEST_CASE(answers_are_read, bdata::make(answer_cases()), c) {
-    const pali::spoken_objects read = pali::read_objects(c.answer);
+    const pali::objects::spoken_objects read = pali::objects::read_objects(c.answer);
     BOOST_TEST(fault_of(c.answer, read) == "");
     BOOST_TEST(read.skipped == c.skipped);
     BOOST_TEST(read.text == c.text);
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(the_table_is_long_enough) { BOOST_TEST(answer_cases().size(
 
 BOOST_AUTO_TEST_CASE(ranges_name_the_bytes) {
     const std::string answer = "see: <loc0010><loc0020> <loc0300><loc0400>  black cat  ; <loc0001><loc0002><loc0003><loc0004><seg000>";
-    const auto read = pali::read_objects(answer);
+    const auto read = pali::objects::read_objects(answer);
     BOOST_TEST_REQUIRE(read.objects.size() == 2u);
     const auto& cat = read.objects[0];
     BOOST_TEST(cat.bytes.of(answer) == "<loc0010><loc0020> <loc0300><loc0400>  black cat");
@@ -77,10 +77,10 @@ BOOST_AUTO_TEST_CASE(ranges_name_the_bytes) {
 
 // Incremental parsing: objects found in a prefix do not change; only the last may still grow.
 BOOST_DATA_TEST_CASE(a_prefix_gives_the_first_objects, bdata::make(answer_cases()), c) {
-    const auto whole = pali::read_objects(c.answer);
+    const auto whole = pali::objects::read_objects(c.answer);
     for (std::size_t length = 0; length <= c.answer.size(); ++length) {
         const std::string prefix = c.answer.substr(0, length);
-        const auto read = pali::read_objects(prefix);
+        const auto read = pali::objects::read_objects(prefix);
         if (const std::string fault = fault_of(prefix, read); !fault.empty()) BOOST_ERROR(fault << " after " << length << " bytes");
         if (read.objects.size() > whole.objects.size()) {
             BOOST_ERROR(read.objects.size() << " objects after " << length << " bytes");
@@ -101,9 +101,9 @@ BOOST_AUTO_TEST_CASE(a_separator_joins_answers) {
     const auto& cases = answer_cases();
     for (const auto& a : cases)
         for (const auto& b : cases) {
-            const auto first = pali::read_objects(a.answer), second = pali::read_objects(b.answer);
-            const auto both = pali::read_objects(a.answer + ";" + b.answer);
-            std::vector<pali::spoken_object> want = first.objects;
+            const auto first = pali::objects::read_objects(a.answer), second = pali::objects::read_objects(b.answer);
+            const auto both = pali::objects::read_objects(a.answer + ";" + b.answer);
+            std::vector<pali::objects::spoken_object> want = first.objects;
             want.insert(want.end(), second.objects.begin(), second.objects.end());
             // If `a` ends inside the name of a tag, that is no longer a tag once text follows.
             const bool is_cut = a.answer.ends_with("<") || a.answer.ends_with("<lo") || a.answer.ends_with("<s");
@@ -142,7 +142,8 @@ BOOST_AUTO_TEST_CASE(anything_made_of_pieces_is_read) {
     for (int n = 0; n < 20000; ++n) {
         std::string answer;
         for (std::size_t length = random() % 60; length > 0; --length) answer += pieces[random() % std::size(pieces)];
-        if (const std::string fault = fault_of(answer, pali::read_objects(answer)); !fault.empty()) BOOST_ERROR(fault << ": " << answer);
+        if (const std::string fault = fault_of(answer, pali::objects::read_objects(answer)); !fault.empty())
+            BOOST_ERROR(fault << ": " << answer);
     }
 }
 
@@ -155,7 +156,7 @@ BOOST_AUTO_TEST_CASE(time_grows_linearly) {
         while (answer.size() < 4'000'000) answer += part;
         const auto begin = std::chrono::steady_clock::now();
         for (const std::string head : {"", "<loc", "<loc0001><loc0002><loc0003><loc0004>"}) {
-            const auto read = pali::read_objects(head + answer);
+            const auto read = pali::objects::read_objects(head + answer);
             BOOST_TEST(fault_of(head + answer, read) == "");
         }
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;

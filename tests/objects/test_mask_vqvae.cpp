@@ -28,8 +28,8 @@ const pali::test::golden& golden() {
     return file;
 }
 
-const pali::mask_vqvae& network() {
-    static const pali::mask_vqvae loaded(network_file);
+const pali::objects::mask_vqvae& network() {
+    static const pali::objects::mask_vqvae loaded(network_file);
     return loaded;
 }
 
@@ -43,7 +43,7 @@ codes codes_of(const std::string& name, std::size_t index) {
 
 pali::tensor<2> mask_of(std::size_t index) {
     const auto bytes = golden().ints("encode.masks");
-    pali::tensor<2> mask = pali::make_matrix(64, 64);
+    pali::tensor<2> mask = pali::core::make_matrix(64, 64);
     for (std::size_t i = 0; i < 4096; ++i) mask.data()[i] = static_cast<float>(bytes.at(index * 4096 + i)) / 255.f;
     return mask;
 }
@@ -57,22 +57,22 @@ void check_near(const std::string& name, std::span<const float> got, std::span<c
 class changed_file {
 public:
     struct stored {
-        pali::dtype type;
+        pali::files::dtype type;
         std::vector<std::size_t> shape;
         std::vector<std::byte> bytes;
     };
     std::map<std::string, stored> tensors;
 
     changed_file() {
-        const pali::npz_file file(network_file);
+        const pali::files::npz_file file(network_file);
         for (const auto& [name, t] : file.tensors()) tensors[name] = {t.type, t.shape, {t.bytes.begin(), t.bytes.end()}};
     }
 
     std::filesystem::path write(const pali::test::temporary_folder& folder) const {
-        pali::tensor_table table;
+        pali::files::tensor_table table;
         for (const auto& [name, t] : tensors) table[name] = {t.type, t.shape, t.bytes, ""};
         auto path = folder.path() / "changed.safetensors";
-        pali::write_safetensors(path, table);
+        pali::files::write_safetensors(path, table);
         return path;
     }
 };
@@ -95,14 +95,14 @@ bool has(const std::string& text, const std::string& word) { return text.find(wo
 BOOST_AUTO_TEST_SUITE(mask_vqvae)
 
 BOOST_AUTO_TEST_CASE(goldens_are_of_this_network) {
-    const pali::mapped_file file(network_file);
+    const pali::files::mapped_file file(network_file);
     const std::string digest = pali::test::sha256(file.bytes().data(), file.bytes().size());
     BOOST_TEST(has(golden().metadata("made"), digest),
                network_file << " is not what " << golden().metadata("made") << ": run tests/golden/masks.py again");
 }
 
 BOOST_AUTO_TEST_CASE(masks_are_those_of_pytorch) {
-    pali::context ctx(2);
+    pali::core::context ctx(2);
     const auto want = golden().floats("decode.masks");
     const std::size_t count = golden().shape("decode.masks")[0];
     BOOST_TEST_REQUIRE(count >= 5u);
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(masks_are_those_of_pytorch) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
-    pali::context ctx(2);
+    pali::core::context ctx(2);
     BOOST_TEST(network().can_encode());
     for (std::size_t i = 0; i < golden().shape("encode.codes")[0]; ++i)
         BOOST_TEST(network().encode(mask_of(i), ctx) == codes_of("encode.codes", i), boost::test_tools::per_element());
@@ -122,18 +122,18 @@ BOOST_AUTO_TEST_CASE(codes_are_those_of_pytorch) {
 
 // Tests each layer separately, so that a failure names the layer.
 BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
-    const pali::npz_file file(network_file);
-    pali::context ctx(1);
+    const pali::files::npz_file file(network_file);
+    pali::core::context ctx(1);
     std::size_t compared = 0;
     const auto run = [&](auto&& net, const std::string& name, pali::kernels::feature_map<float> x) {
-        pali::tensor_table part;
+        pali::files::tensor_table part;
         for (const auto& [tensor, info] : file.tensors())
             if (tensor.starts_with(name + ".")) part.emplace(tensor, info);
-        pali::binder names(part, "part");
-        net.each([&](pali::conv_layer& layer, const std::string& of) { layer.bind(names.root()[name + "." + of]); });
+        pali::weights::binder names(part, "part");
+        net.each([&](pali::objects::conv_layer& layer, const std::string& of) { layer.bind(names.root()[name + "." + of]); });
         names.check("");
         const auto memory = names.finish(pali::residency::mapped, ctx.threads, {});
-        net.each([](pali::conv_layer& layer, const std::string&) { layer.pack(); });
+        net.each([](pali::objects::conv_layer& layer, const std::string&) { layer.pack(); });
         (void)net(x, ctx, [&](const std::string& layer, pali::kernels::feature_map<const float> y) {
             const std::string of = name + "." + layer;
             if (!golden().has(of)) return;
@@ -147,16 +147,16 @@ BOOST_AUTO_TEST_CASE(every_layer_is_that_of_pytorch) {
     const auto entries = pali::kernels::take_feature_map(ctx.scratch, 4, 4, 512);
     const auto codebook = file.at("_vq_vae._embedding").as<float>();
     for (std::size_t i = 0; i < 16; ++i) std::copy_n(codebook.data() + codes_of("decode.codes", 0)[i] * 512, 512, entries.at(i / 4, i % 4));
-    run(pali::mask_decoder{}, "decoder", entries);
+    run(pali::objects::mask_decoder{}, "decoder", entries);
     const auto values = pali::kernels::take_feature_map(ctx.scratch, 64, 64, 1);
     const auto mask = mask_of(0);
     for (std::size_t i = 0; i < 4096; ++i) *values.at(i / 64, i % 64) = 2 * (mask.data()[i] - 0.5f);
-    run(pali::mask_encoder{}, "encoder", values);
+    run(pali::objects::mask_encoder{}, "encoder", values);
     BOOST_TEST(compared == 11u);
 }
 
 BOOST_AUTO_TEST_CASE(a_mask_comes_back_from_its_codes) {
-    pali::context ctx(2);
+    pali::core::context ctx(2);
     for (std::size_t i = 0; i < 4; ++i) {
         const auto mask = mask_of(i);
         const auto back = network().decode(network().encode(mask, ctx), ctx);
@@ -171,10 +171,10 @@ BOOST_AUTO_TEST_CASE(a_mask_comes_back_from_its_codes) {
 }
 
 BOOST_AUTO_TEST_CASE(threads_and_repetition_change_nothing) {
-    pali::context one(1);
+    pali::core::context one(1);
     const auto want = network().decode(codes_of("decode.codes", 4), one);
     for (const std::size_t threads : {1u, 2u, 3u}) {
-        pali::context ctx(threads);
+        pali::core::context ctx(threads);
         for (int again = 0; again < 2; ++again) {
             const auto got = network().decode(codes_of("decode.codes", 4), ctx);
             BOOST_TEST((std::equal(got.begin(), got.end(), want.begin())));
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(threads_and_repetition_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(the_order_of_codes_is_row_by_row) {
-    pali::context ctx(1);
+    pali::core::context ctx(1);
     codes a{}, b{};
     a.fill(codes_of("decode.codes", 0)[0]);
     b = a;
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(the_order_of_codes_is_row_by_row) {
 }
 
 BOOST_AUTO_TEST_CASE(codes_above_127_are_refused) {
-    pali::context ctx(1);
+    pali::core::context ctx(1);
     codes wrong{};
     wrong[7] = 128;
     const auto message = message_of([&] { (void)network().decode(wrong, ctx); }, errc::invalid_argument);
@@ -209,17 +209,17 @@ BOOST_AUTO_TEST_CASE(codes_above_127_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(masks_of_another_size_are_refused) {
-    pali::context ctx(1);
-    const auto message = message_of([&] { (void)network().encode(pali::make_matrix(32, 64), ctx); }, errc::invalid_argument);
+    pali::core::context ctx(1);
+    const auto message = message_of([&] { (void)network().encode(pali::core::make_matrix(32, 64), ctx); }, errc::invalid_argument);
     BOOST_TEST((has(message, "(32, 64)") && has(message, "(64, 64)")), message);
 }
 
 BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
     const pali::test::temporary_folder folder;
     changed_file file;
-    pali::context ctx(1);
+    pali::core::context ctx(1);
     const auto want = network().decode(codes_of("decode.codes", 2), ctx);
-    const auto same = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
+    const auto same = pali::objects::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     BOOST_TEST((std::equal(same.begin(), same.end(), want.begin())));
 
     for (auto& [name, t] : file.tensors) {
@@ -228,13 +228,13 @@ BOOST_AUTO_TEST_CASE(safetensors_and_16_bits_are_read) {
         for (std::size_t i = 0; i < count; ++i) {
             float value;
             std::memcpy(&value, t.bytes.data() + i * 4, 4);
-            const pali::bfloat16 rounded(value);
+            const pali::core::bfloat16 rounded(value);
             std::memcpy(half.data() + i * 2, &rounded, 2);
         }
-        t.type = pali::dtype::bf16;
+        t.type = pali::files::dtype::bf16;
         t.bytes = half;
     }
-    const auto near = pali::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
+    const auto near = pali::objects::mask_vqvae(file.write(folder)).decode(codes_of("decode.codes", 2), ctx);
     const auto worst = pali::test::worst_difference({near.data(), 4096}, {want.data(), 4096});
     BOOST_TEST(worst.absolute < 0.1, worst); // the weights have eight significant bits and pass through thirteen layers
 }
@@ -243,8 +243,8 @@ BOOST_AUTO_TEST_CASE(the_decoder_alone_is_enough) {
     const pali::test::temporary_folder folder;
     changed_file file;
     std::erase_if(file.tensors, [](const auto& t) { return t.first.starts_with("encoder.") || t.first.starts_with("_vq_vae._ema"); });
-    const pali::mask_vqvae alone(file.write(folder));
-    pali::context ctx(1);
+    const pali::objects::mask_vqvae alone(file.write(folder));
+    pali::core::context ctx(1);
     const auto got = alone.decode(codes_of("decode.codes", 0), ctx), want = network().decode(codes_of("decode.codes", 0), ctx);
     BOOST_TEST((std::equal(got.begin(), got.end(), want.begin())));
     BOOST_TEST(!alone.can_encode());
@@ -259,9 +259,9 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
     file.tensors.erase("encoder.9.net.4.weight"); // an incomplete encoder is an error and not ignored
     file.tensors["decoder.13.weight"] = file.tensors["decoder.12.weight"];
     std::swap(file.tensors["decoder.6.weight"].shape[0], file.tensors["decoder.6.weight"].shape[1]); // (out, in) instead of (in, out)
-    file.tensors["_vq_vae._embedding"].type = pali::dtype::i32;
+    file.tensors["_vq_vae._embedding"].type = pali::files::dtype::i32;
     const auto path = file.write(folder);
-    const auto message = message_of([&] { const pali::mask_vqvae loaded(path); }, errc::checkpoint_mismatch);
+    const auto message = message_of([&] { const pali::objects::mask_vqvae loaded(path); }, errc::checkpoint_mismatch);
     for (const std::string word :
          {"changed.safetensors", "5 tensors", "missing tensor 'decoder.2.net.2.bias' (128)",
           "missing tensor 'encoder.9.net.4.weight' (128, 128, 1, 1)", "unexpected tensor\n    'decoder.13.weight'",
@@ -271,23 +271,23 @@ BOOST_AUTO_TEST_CASE(all_that_does_not_fit_is_in_one_error) {
 
 BOOST_AUTO_TEST_CASE(other_files_are_refused_in_words) {
     const pali::test::temporary_folder folder;
-    BOOST_TEST(has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.pt", "x")); }, errc::unsupported_format),
+    BOOST_TEST(has(message_of([&] { const pali::objects::mask_vqvae loaded(folder.write("mask.pt", "x")); }, errc::unsupported_format),
                    ".npz or .safetensors"));
-    BOOST_TEST(
-        has(message_of([&] { const pali::mask_vqvae loaded(folder.write("mask.npz", "x")); }, errc::malformed_file), "not a zip archive"));
-    (void)message_of([&] { const pali::mask_vqvae loaded(folder.path() / "none.npz"); }, errc::cannot_open);
+    BOOST_TEST(has(message_of([&] { const pali::objects::mask_vqvae loaded(folder.write("mask.npz", "x")); }, errc::malformed_file),
+                   "not a zip archive"));
+    (void)message_of([&] { const pali::objects::mask_vqvae loaded(folder.path() / "none.npz"); }, errc::cannot_open);
 }
 
 BOOST_AUTO_TEST_CASE(the_file_is_found_in_a_checkpoint) {
-    BOOST_TEST((pali::find_mask_vqvae(network_file.parent_path()) == network_file));
+    BOOST_TEST((pali::objects::find_mask_vqvae(network_file.parent_path()) == network_file));
     const pali::test::temporary_folder folder;
-    BOOST_TEST(!pali::find_mask_vqvae(folder.path()).has_value());
-    BOOST_TEST(!pali::find_mask_vqvae(folder.path() / "none").has_value());
+    BOOST_TEST(!pali::objects::find_mask_vqvae(folder.path()).has_value());
+    BOOST_TEST(!pali::objects::find_mask_vqvae(folder.path() / "none").has_value());
     std::filesystem::create_directory(folder.path() / "mask_vqvae.npz");
     const auto second = folder.write("mask_vqvae.safetensors", "");
-    BOOST_TEST((pali::find_mask_vqvae(folder.path()) == second));
+    BOOST_TEST((pali::objects::find_mask_vqvae(folder.path()) == second));
     const auto first = folder.write("vae-oid.npz", "");
-    BOOST_TEST((pali::find_mask_vqvae(folder.path()) == first));
+    BOOST_TEST((pali::objects::find_mask_vqvae(folder.path()) == first));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -404,7 +404,7 @@ BOOST_AUTO_TEST_CASE(yolo_lines) {
 BOOST_AUTO_TEST_CASE(category_names) {
     for (const std::string& name : hostile) {
         const std::string made = pali::category_name(name);
-        BOOST_TEST((!made.empty() && pali::is_utf8(made) && made.find_first_of("\n\r\0") == std::string::npos));
+        BOOST_TEST((!made.empty() && pali::core::is_utf8(made) && made.find_first_of("\n\r\0") == std::string::npos));
         BOOST_TEST(pali::category_name(made) == made);
     }
     BOOST_TEST(pali::category_name("\xE7\x8C\xAB") == "\xE7\x8C\xAB");
@@ -419,10 +419,10 @@ BOOST_AUTO_TEST_CASE(category_names) {
 BOOST_AUTO_TEST_CASE(a_text_is_written_whole_or_not_at_all) {
     const temporary_folder folder;
     const auto path = folder.write("text", "old");
-    pali::write_file(path, std::string("n\0w", 3));
+    pali::core::write_file(path, std::string("n\0w", 3));
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
     std::filesystem::create_directory(folder.path() / "text.part"); // blocks the temporary file
-    BOOST_CHECK_EXCEPTION(pali::write_file(path, "newer"), pali::error, with(errc::cannot_write));
+    BOOST_CHECK_EXCEPTION(pali::core::write_file(path, "newer"), pali::error, with(errc::cannot_write));
     BOOST_TEST(content_of(path) == std::string("n\0w", 3));
 }
 
@@ -430,9 +430,9 @@ BOOST_AUTO_TEST_CASE(a_link_is_kept_or_replaced) {
     const temporary_folder folder;
     const auto target = folder.write("target", "old"), link = folder.path() / "link";
     std::filesystem::create_symlink("target", link);
-    pali::write_file(link, "new");
+    pali::core::write_file(link, "new");
     BOOST_TEST((std::filesystem::is_symlink(link) && content_of(target) == "new"));
-    pali::file_writer other(link, pali::file_writer::link::replaced);
+    pali::core::file_writer other(link, pali::core::file_writer::link::replaced);
     other.write("other");
     other.seek(1);
     other.write("TH");
@@ -443,10 +443,10 @@ BOOST_AUTO_TEST_CASE(a_link_is_kept_or_replaced) {
 BOOST_AUTO_TEST_CASE(a_text_is_appended_whole_or_not_at_all) {
     const temporary_folder folder;
     const auto path = folder.path() / "lines";
-    pali::append_to_file(path, "one\n");
-    pali::append_to_file(path, "two\n");
+    pali::core::append_to_file(path, "one\n");
+    pali::core::append_to_file(path, "two\n");
     BOOST_TEST(content_of(path) == "one\ntwo\n");
-    BOOST_CHECK_EXCEPTION(pali::append_to_file(folder.path() / "absent" / "lines", "x"), pali::error, with(errc::cannot_write));
+    BOOST_CHECK_EXCEPTION(pali::core::append_to_file(folder.path() / "absent" / "lines", "x"), pali::error, with(errc::cannot_write));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -55,8 +55,8 @@ BOOST_AUTO_TEST_CASE(placed_masks_equal_pycocotools) {
     std::size_t compared = 0;
     for (const auto& p : file.at("placements")) {
         if (!p.contains("rle")) continue;
-        const auto made = pali::place_mask(blob, p["loc"].get<std::array<std::uint16_t, 4>>(), p["width"].get<std::size_t>(),
-                                           p["height"].get<std::size_t>(), pali::mask_style::hard, p["divisor"].get<int>());
+        const auto made = pali::objects::place_mask(blob, p["loc"].get<std::array<std::uint16_t, 4>>(), p["width"].get<std::size_t>(),
+                                                    p["height"].get<std::size_t>(), pali::mask_style::hard, p["divisor"].get<int>());
         BOOST_TEST(pali::to_string(pali::runs_of(made)) == p["rle"].get<std::string>());
         ++compared;
     }

@@ -30,11 +30,11 @@ std::vector<pali::tokenizer> vocabularies() {
 struct said {
     std::vector<token> tokens;
     std::string text;
-    std::vector<pali::text_range> ranges;
+    std::vector<pali::objects::text_range> ranges;
     std::vector<float> logprobs;
 
     said(const pali::tokenizer& vocabulary, std::vector<token> ids) : tokens(std::move(ids)), text(vocabulary.decode(tokens)) {
-        ranges = pali::token_ranges(vocabulary, tokens);
+        ranges = pali::objects::token_ranges(vocabulary, tokens);
         for (std::size_t i = 0; i < tokens.size(); ++i) logprobs.push_back(-0.01f * static_cast<float>((i * 37) % 101 + 1));
     }
     said(const pali::tokenizer& vocabulary, const std::string& answer) : said(vocabulary, vocabulary.encode(answer)) {}
@@ -46,7 +46,7 @@ struct said {
         return static_cast<float>(std::exp(sum / static_cast<double>(of.size())));
     }
     [[nodiscard]] float score(std::size_t object) const {
-        return pali::score_of(pali::read_objects(text).objects.at(object), ranges, logprobs);
+        return pali::objects::score_of(pali::objects::read_objects(text).objects.at(object), ranges, logprobs);
     }
     /// The tokens [0, count) except `left_out`.
     [[nodiscard]] std::vector<std::size_t> all_but(std::size_t count, std::initializer_list<std::size_t> left_out) const {
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(ranges_lie_side_by_side_and_cover_the_text) {
                 }
             }
             const std::string text = v.decode(ids);
-            const auto ranges = pali::token_ranges(v, ids);
+            const auto ranges = pali::objects::token_ranges(v, ids);
             BOOST_TEST_REQUIRE(ranges.size() == ids.size());
             std::size_t at = 0;
             for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(ranges_lie_side_by_side_and_cover_the_text) {
                 if (v.kind(ids[i]) == pali::piece_kind::hidden && !ranges[i].empty()) BOOST_ERROR("a hidden token gives text");
                 if (v.kind(ids[i]) != pali::piece_kind::text) continue;
                 std::string piece;
-                pali::append_piece(piece, v.piece(ids[i]));
+                pali::text::append_piece(piece, v.piece(ids[i]));
                 if (at > text.size() || ranges[i].of(text) != piece)
                     BOOST_ERROR("text of token " << i << " of " << nlohmann::json(ids).dump());
             }
@@ -147,11 +147,11 @@ BOOST_AUTO_TEST_CASE(labels_in_byte_pieces) {
         std::vector<token> ids = v.encode(box);
         for (const int b : {0x20, 0xF0, 0x9F, 0x90, 0xAF, 0x20, 0x3B, 0x20}) ids.push_back(byte(b)); // " tiger ; " in bytes
         const said tiger(v, ids);
-        BOOST_TEST(pali::read_objects(tiger.text).objects.at(0).label == "\xF0\x9F\x90\xAF");
+        BOOST_TEST(pali::objects::read_objects(tiger.text).objects.at(0).label == "\xF0\x9F\x90\xAF");
         BOOST_TEST(tiger.score(0) == tiger.mean_of({0, 1, 2, 3, 5, 6, 7, 8})); // without the two blanks
         ids.resize(8); // truncated within the character: its bytes become three U+FFFD
         const said cut(v, ids);
-        BOOST_TEST(pali::read_objects(cut.text).objects.at(0).label == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+        BOOST_TEST(pali::objects::read_objects(cut.text).objects.at(0).label == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
         BOOST_TEST(cut.score(0) == cut.mean_of({0, 1, 2, 3, 5, 6, 7}));
     }
 }
@@ -169,20 +169,20 @@ BOOST_AUTO_TEST_CASE(hidden_tokens_count_nowhere) {
 BOOST_AUTO_TEST_CASE(scores_are_probabilities) {
     const pali::tokenizer v(source_path("examples/models/shapes/tokenizer.model"));
     const auto ids = v.encode(box + " cat");
-    const auto ranges = pali::token_ranges(v, ids);
-    const auto object = pali::read_objects(v.decode(ids)).objects.at(0);
+    const auto ranges = pali::objects::token_ranges(v, ids);
+    const auto object = pali::objects::read_objects(v.decode(ids)).objects.at(0);
     const auto with = [&](float first) {
         std::vector<float> logprobs(ids.size(), 0.f);
         logprobs[0] = first;
-        return pali::score_of(object, ranges, logprobs);
+        return pali::objects::score_of(object, ranges, logprobs);
     };
     BOOST_TEST(with(0.f) == 1.f);
     BOOST_TEST(with(1e-3f) == 1.f); // rounding may leave a probability slightly above 1
     BOOST_TEST((with(-1.f) < 1.f && with(-1.f) > with(-2.f) && with(-2.f) > 0.f));
     BOOST_TEST(with(-std::numeric_limits<float>::infinity()) == 0.f);
     BOOST_TEST(with(std::numeric_limits<float>::quiet_NaN()) == 0.f);
-    BOOST_TEST(pali::score_of(object, {}, {}) == 0.f);
-    BOOST_CHECK_EXCEPTION((void)pali::score_of(object, ranges, std::vector<float>(ids.size() - 1)), pali::error,
+    BOOST_TEST(pali::objects::score_of(object, {}, {}) == 0.f);
+    BOOST_CHECK_EXCEPTION((void)pali::objects::score_of(object, ranges, std::vector<float>(ids.size() - 1)), pali::error,
                           [](const pali::error& e) { return e.code() == pali::errc::invalid_argument; });
 }
 

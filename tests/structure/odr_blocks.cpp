@@ -10,6 +10,7 @@
 
 namespace {
 
+using namespace pali::nn;
 using namespace pali;
 
 constexpr std::size_t width = 16;

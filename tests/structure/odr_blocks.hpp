@@ -13,5 +13,5 @@ struct block_answers {
     std::vector<float> patches;       ///< of a 5 x 5 image of 0, 1, 2 ..., with a side of 2
 };
 
-block_answers plain_blocks(pali::context& ctx);
-block_answers avx2_blocks(pali::context& ctx);
+block_answers plain_blocks(pali::core::context& ctx);
+block_answers avx2_blocks(pali::core::context& ctx);

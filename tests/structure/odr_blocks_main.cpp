@@ -28,7 +28,7 @@ void check(const block_answers& a) {
 } // namespace
 
 int main() {
-    pali::context ctx(1);
+    pali::core::context ctx(1);
     check(plain_blocks(ctx));
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) check(avx2_blocks(ctx));
     std::printf("%d faults\n", faults);

@@ -25,6 +25,9 @@ std::uintptr_t place_of(Function* function) noexcept {
 
 answers PALI_TEST_FLAGS() {
     using namespace pali;
+    using namespace pali::core;
+    using namespace pali::decoding;
+    using namespace pali::image_detail;
     answers a;
     a.flags = PALI_TEST_TEXT(PALI_TEST_FLAGS);
     constexpr std::size_t n = 40;

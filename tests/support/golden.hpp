@@ -27,16 +27,16 @@ public:
 
     /// A tensor in F32, F64, F16 or BF16, as float.
     [[nodiscard]] std::vector<float> floats(std::string_view name) const {
-        const tensor_info& t = m_file.at(name);
+        const files::tensor_info& t = m_file.at(name);
         switch (t.type) {
-        case dtype::f32:
+        case files::dtype::f32:
             return numbers<float, float>(t);
-        case dtype::f64:
+        case files::dtype::f64:
             return numbers<double, float>(t);
-        case dtype::f16:
-            return numbers<float16, float>(t);
-        case dtype::bf16:
-            return numbers<bfloat16, float>(t);
+        case files::dtype::f16:
+            return numbers<core::float16, float>(t);
+        case files::dtype::bf16:
+            return numbers<core::bfloat16, float>(t);
         default:
             throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and floats are asked for");
         }
@@ -44,14 +44,14 @@ public:
 
     /// A tensor in I64, I32, U8 or BOOL.
     [[nodiscard]] std::vector<std::int64_t> ints(std::string_view name) const {
-        const tensor_info& t = m_file.at(name);
+        const files::tensor_info& t = m_file.at(name);
         switch (t.type) {
-        case dtype::i64:
+        case files::dtype::i64:
             return numbers<std::int64_t, std::int64_t>(t);
-        case dtype::i32:
+        case files::dtype::i32:
             return numbers<std::int32_t, std::int64_t>(t);
-        case dtype::u8:
-        case dtype::boolean:
+        case files::dtype::u8:
+        case files::dtype::boolean:
             return numbers<std::uint8_t, std::int64_t>(t);
         default:
             throw std::runtime_error(std::string(name) + " is " + to_string(t.type) + ", and integers are asked for");
@@ -60,7 +60,7 @@ public:
 
     [[nodiscard]] const std::vector<std::size_t>& shape(std::string_view name) const { return m_file.at(name).shape; }
     [[nodiscard]] bool has(std::string_view name) const { return m_file.tensors().contains(name); }
-    [[nodiscard]] const tensor_table& tensors() const { return m_file.tensors(); }
+    [[nodiscard]] const files::tensor_table& tensors() const { return m_file.tensors(); }
 
     /// An entry of `__metadata__`: tolerance, seed, version, prompt.
     [[nodiscard]] const std::string& metadata(std::string_view key) const {
@@ -74,7 +74,7 @@ public:
 
 private:
     template <class Stored, class T>
-    static std::vector<T> numbers(const tensor_info& t) {
+    static std::vector<T> numbers(const files::tensor_info& t) {
         std::vector<T> out(t.count());
         for (std::size_t i = 0; i < out.size(); ++i) {
             Stored value;
@@ -84,7 +84,7 @@ private:
         return out;
     }
 
-    safetensors_file m_file;
+    files::safetensors_file m_file;
 };
 
 /// The largest difference between a result and its golden.

@@ -15,15 +15,15 @@ namespace {
 
 /// The whole output of a stream. Checks that each piece consists of complete characters.
 std::string streamed(const pali::tokenizer& text, const std::vector<token>& ids) {
-    pali::text_stream stream(text);
+    pali::text::text_stream stream(text);
     std::string out;
     for (const token id : ids) {
         const std::string_view part = stream.push(id);
-        if (!pali::is_utf8(part)) BOOST_ERROR("not whole characters after " << out);
+        if (!pali::core::is_utf8(part)) BOOST_ERROR("not whole characters after " << out);
         out += part;
     }
     const std::string_view last = stream.finish();
-    if (!pali::is_utf8(last)) BOOST_ERROR("not whole characters at the end");
+    if (!pali::core::is_utf8(last)) BOOST_ERROR("not whole characters at the end");
     return out += last;
 }
 
@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(a_character_comes_when_its_last_byte_does) {
     const pali::tokenizer text(source_path("examples/models/shapes/tokenizer.model"));
     const auto ids = text.encode("\xF0\x9F\x90\xAF"); // four byte pieces
     BOOST_REQUIRE_EQUAL(ids.size(), 4u);
-    pali::text_stream stream(text);
+    pali::text::text_stream stream(text);
     for (std::size_t i = 0; i < 3; ++i) BOOST_TEST(stream.push(ids[i]).empty());
     BOOST_TEST(stream.push(ids[3]) == "\xF0\x9F\x90\xAF");
     BOOST_TEST(stream.finish().empty());

@@ -36,7 +36,7 @@ BOOST_AUTO_TEST_CASE(all_leads_with_all_kinds_of_followers) {
                     bool could_grow = false; // whether these one to three bytes are a prefix of a character
                     for (std::size_t n = 4; n >= 1; --n) {
                         const std::string s = whole.substr(0, n);
-                        const pali::utf8_character got = pali::first_character(s);
+                        const pali::core::utf8_character got = pali::core::first_character(s);
                         const std::size_t want = length_by_definition(s);
                         if (got.length != want || (could_grow && want == 0 && !got.cut_off))
                             BOOST_ERROR("lead " << lead << " followers " << int(a) << ' ' << int(b) << ' ' << int(c) << " length " << n
@@ -47,25 +47,25 @@ BOOST_AUTO_TEST_CASE(all_leads_with_all_kinds_of_followers) {
 }
 
 BOOST_AUTO_TEST_CASE(cut_off_only_while_it_can_become_a_character) {
-    BOOST_TEST(pali::first_character("\xE2\x96").cut_off);
-    BOOST_TEST(pali::first_character("\xF0\x9F\x90").cut_off);
+    BOOST_TEST(pali::core::first_character("\xE2\x96").cut_off);
+    BOOST_TEST(pali::core::first_character("\xF0\x9F\x90").cut_off);
     for (const char* never : {"\xC0", "\xC1", "\xF5", "\xE0\x80", "\xED\xA0", "\xF0\x8F", "\xF4\x90", "\x80", "\xE2(", "\xFF"})
-        BOOST_TEST(!pali::first_character(never).cut_off, never);
+        BOOST_TEST(!pali::core::first_character(never).cut_off, never);
 }
 
 BOOST_AUTO_TEST_CASE(characters_have_their_numbers) {
-    BOOST_TEST((pali::first_character("A").code == U'A' && pali::first_character("\xC3\xA9z").code == U'\u00E9'));
-    BOOST_TEST(
-        (pali::first_character("\xE2\x80\xA6").code == U'\u2026' && pali::first_character("\xF0\x9F\x90\xAF").code == U'\U0001F42F'));
-    BOOST_TEST((pali::first_character("\xF0\x9F\x90").code == 0 && pali::first_character("\xC0\xAF").code == 0 &&
-                pali::first_character("").code == 0));
+    BOOST_TEST((pali::core::first_character("A").code == U'A' && pali::core::first_character("\xC3\xA9z").code == U'\u00E9'));
+    BOOST_TEST((pali::core::first_character("\xE2\x80\xA6").code == U'\u2026' &&
+                pali::core::first_character("\xF0\x9F\x90\xAF").code == U'\U0001F42F'));
+    BOOST_TEST((pali::core::first_character("\xF0\x9F\x90").code == 0 && pali::core::first_character("\xC0\xAF").code == 0 &&
+                pali::core::first_character("").code == 0));
 }
 
 BOOST_AUTO_TEST_CASE(whole_texts) {
-    BOOST_TEST(pali::is_utf8(""));
-    BOOST_TEST(pali::is_utf8("caf\xC3\xA9 \xF0\x9F\x90\xAF"));
-    BOOST_TEST(!pali::is_utf8("caf\xC3"));
-    BOOST_TEST(!pali::is_utf8("a\x80z"));
+    BOOST_TEST(pali::core::is_utf8(""));
+    BOOST_TEST(pali::core::is_utf8("caf\xC3\xA9 \xF0\x9F\x90\xAF"));
+    BOOST_TEST(!pali::core::is_utf8("caf\xC3"));
+    BOOST_TEST(!pali::core::is_utf8("a\x80z"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

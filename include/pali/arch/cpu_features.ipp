@@ -50,7 +50,7 @@ PALI_INLINE processor this_processor() noexcept {
                     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
                     return (static_cast<std::uint64_t>(high) << 32) | low;
                 },
-            .may_use_tiles = [] { return pali::may_use_tiles(); }};
+            .may_use_tiles = [] { return pali::core::may_use_tiles(); }};
 #else
     return {};
 #endif

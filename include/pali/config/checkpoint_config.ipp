@@ -12,7 +12,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-namespace detail {
+namespace config_detail {
 
 inline constexpr const char* tanh_gelu = "gelu_pytorch_tanh"; // the only activation that vision tower and decoder support
 
@@ -256,34 +256,34 @@ PALI_INLINE void read_image(const config_section& file, preprocessing& out, std:
         file.malformed("size", {"the image_size of config.json (", side, " x ", side, " pixels)"});
 }
 
-} // namespace detail
+} // namespace config_detail
 
 PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path& given) {
-    using detail::config_section;
-    const std::filesystem::path place = find_checkpoint(folder_of_checkpoint(given));
+    using config_detail::config_section;
+    const std::filesystem::path place = core::find_checkpoint(core::folder_of_checkpoint(given));
     checkpoint_config out;
     out.file = place / "config.json";
-    detail::require_path(out.file, "file", "; a checkpoint is a folder in the Hugging Face format, with config.json next to the weights");
+    core::require_path(out.file, "file", "; a checkpoint is a folder in the Hugging Face format, with config.json next to the weights");
 
     const auto read_optional = [&](const char* name) {
         const std::filesystem::path path = place / name;
         std::error_code ignored;
-        return std::filesystem::exists(path, ignored) ? detail::read_strict_json(path, errc::malformed_config) : nlohmann::json::object();
+        return std::filesystem::exists(path, ignored) ? core::read_strict_json(path, errc::malformed_config) : nlohmann::json::object();
     };
-    const nlohmann::json config = detail::read_strict_json(out.file, errc::malformed_config);
-    detail::config_problems problems;
+    const nlohmann::json config = core::read_strict_json(out.file, errc::malformed_config);
+    config_detail::config_problems problems;
     problems.folder = place;
-    const config_section top(&config, "config.json: ", problems);
+    const config_detail::config_section top(&config, "config.json: ", problems);
     if (top.find("model_type") == nullptr || top.text("model_type", "paligemma") != "paligemma")
         top.unsupported("model_type", "only \"paligemma\" is supported (PaliGemma and PaliGemma 2), not models derived from it");
     problems.raise(); // the rest of the file would be meaningless
     // quantization_config is ignored: it may remain after the weights were saved unquantized again. The tensors decide
     // (weights/foreign.hpp).
 
-    out.sizes = detail::read_text(top);
+    out.sizes = config_detail::read_text(top);
     out.positions = top.section("text_config").size("max_position_embeddings", 8192, 1, config_fields::most_tokens);
     out.tied = top.flag("tie_word_embeddings", true);
-    out.sizes.vision = detail::read_vision(top);
+    out.sizes.vision = config_detail::read_vision(top);
     const std::size_t projection = top.size("projection_dim", 2048, 1, config_fields::most_width);
     if (out.sizes.hidden != 0 && projection != 0 && projection != out.sizes.hidden)
         top.malformed("projection_dim", {"the hidden_size of text_config (", out.sizes.hidden, ")"});
@@ -294,19 +294,20 @@ PALI_INLINE checkpoint_config read_checkpoint_config(const std::filesystem::path
         if (out.dtype.empty() && top.find_value(key) != nullptr) out.dtype = top.text(key, "");
 
     const nlohmann::json generation = read_optional("generation_config.json");
-    detail::read_ids(config_section(&generation, "generation_config.json: ", problems), top, out);
+    config_detail::read_ids(config_detail::config_section(&generation, "generation_config.json: ", problems), top, out);
 
     const std::size_t side = out.sizes.vision.image_size;
     if (side != 0) out.image.width = out.image.height = side;
     const nlohmann::json processor = read_optional("processor_config.json"); // written by transformers 5, which prefers it
-    if (const config_section nested = config_section(&processor, "processor_config.json: ", problems).section("image_processor");
+    if (const config_detail::config_section nested =
+            config_detail::config_section(&processor, "processor_config.json: ", problems).section("image_processor");
         nested.is_present()) {
         out.image_file = place / "processor_config.json";
-        detail::read_image(nested, out.image, side);
+        config_detail::read_image(nested, out.image, side);
     } else {
         out.image_file = place / "preprocessor_config.json";
         const nlohmann::json preprocessor = read_optional("preprocessor_config.json");
-        detail::read_image(config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
+        config_detail::read_image(config_detail::config_section(&preprocessor, "preprocessor_config.json: ", problems), out.image, side);
     }
     problems.raise();
     return out;

@@ -11,9 +11,7 @@
 #include <cstddef>
 #include <string>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Visitor of config_fields that writes a section.
 struct write_fields {
@@ -48,17 +46,15 @@ PALI_INLINE void write_windows(const dynamic& sizes, nlohmann::ordered_json& tex
     text["layer_types"] = std::move(types);
 }
 
-} // namespace detail
-
 PALI_INLINE std::string config_json(const checkpoint_config& of) {
     using json = nlohmann::ordered_json;
     json text = json::object(), vision = json::object();
-    config_fields::visit_decoder(detail::write_fields{text}, of.sizes);
-    detail::write_windows(of.sizes, text);
+    config_fields::visit_decoder(write_fields{text}, of.sizes);
+    write_windows(of.sizes, text);
     text[of.sizes.post_norms ? "hidden_activation" : "hidden_act"] = "gelu_pytorch_tanh";
     text["max_position_embeddings"] = of.positions;
     vision["model_type"] = "siglip_vision_model";
-    config_fields::visit_vision(detail::write_fields{vision}, of.sizes.vision);
+    config_fields::visit_vision(write_fields{vision}, of.sizes.vision);
     vision["hidden_act"] = "gelu_pytorch_tanh";
 
     json top{{"architectures", {"PaliGemmaForConditionalGeneration"}},
@@ -80,4 +76,4 @@ PALI_INLINE std::string config_json(const checkpoint_config& of) {
     return top.dump(2) + '\n';
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Collects all problems of a checkpoint's configuration.
 struct config_problems {
@@ -157,4 +157,4 @@ private:
     config_problems& m_problems;
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::config_detail

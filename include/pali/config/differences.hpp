@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// A field in which two configurations differ.
 struct config_difference {
@@ -19,7 +19,7 @@ struct config_difference {
 /// type, pass sizes_of(type{}).
 [[nodiscard]] std::vector<config_difference> differences(const dynamic& a, const dynamic& b);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 #ifndef PALI_COMPILED
 #  include <pali/config/differences.ipp>

@@ -9,9 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Visitor of config_fields that records a difference between its second and third argument. `section` is the prefix of the field's name:
 /// "text_config.".
@@ -31,11 +29,9 @@ struct note_differences {
     }
 };
 
-} // namespace detail
-
 PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const dynamic& b) {
     std::vector<config_difference> out;
-    config_fields::visit_decoder(detail::note_differences{out, "text_config."}, a, b);
+    config_fields::visit_decoder(note_differences{out, "text_config."}, a, b);
     if (a.layers == b.layers) // with different depths, layers cannot be compared one by one
         for (std::size_t layer = 0; layer < a.layers; ++layer) {
             const std::size_t first = a.window(layer), second = b.window(layer);
@@ -43,8 +39,8 @@ PALI_INLINE std::vector<config_difference> differences(const dynamic& a, const d
             out.push_back({"text_config.sliding_window of layer " + std::to_string(layer), std::to_string(first), std::to_string(second)});
             break; // one layer is enough to report the difference
         }
-    config_fields::visit_vision(detail::note_differences{out, "vision_config."}, a.vision, b.vision);
+    config_fields::visit_vision(note_differences{out, "vision_config."}, a.vision, b.vision);
     return out;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail

@@ -35,6 +35,8 @@ struct dynamic {
 };
 static_assert(model_config<dynamic>);
 
+namespace config_detail {
+
 /// Copies the sizes of any configuration into a `dynamic`.
 template <model_config Config>
 [[nodiscard]] dynamic sizes_of(const Config& config) {
@@ -45,5 +47,7 @@ template <model_config Config>
     for (std::size_t layer = 0; layer < out.layers; ++layer) out.windows[layer] = config.window(layer);
     return out;
 }
+
+} // namespace config_detail
 
 }} // namespace pali::PALI_ABI

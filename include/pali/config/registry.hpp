@@ -41,12 +41,9 @@ inline constexpr std::tuple variants{
     variant<shapes>{"shapes"},
 };
 
-/// Number of variants.
-inline constexpr std::size_t variant_count = std::tuple_size_v<decltype(variants)>;
-
 /// Names of the variants, in table order.
-[[nodiscard]] constexpr std::array<std::string_view, variant_count> variant_names() noexcept {
-    return std::apply([](const auto&... v) { return std::array<std::string_view, variant_count>{v.name...}; }, variants);
+[[nodiscard]] constexpr auto variant_names() noexcept {
+    return std::apply([](const auto&... v) { return std::array<std::string_view, sizeof...(v)>{v.name...}; }, variants);
 }
 
 /// The name of a library variant, "dynamic", or "custom" for a user-defined type.
@@ -60,7 +57,7 @@ template <model_config Config>
     return name;
 }
 
-namespace detail {
+namespace config_detail {
 
 /// Compares names with '_' and '-' as equal, because types use one and folders the other.
 [[nodiscard]] constexpr bool same_variant_name(std::string_view a, std::string_view b) noexcept {
@@ -82,17 +79,17 @@ decltype(auto) with_config_from(std::string_view name, Function& f) {
     using result = std::invoke_result_t<Function&, paligemma_3b_224>;
     static_assert(std::is_same_v<std::invoke_result_t<Function&, config>, result>, "the function returns the same type for every variant");
     if (same_variant_name(name, std::get<I>(variants).name)) return static_cast<result>(f(config{}));
-    if constexpr (I + 1 < variant_count) return static_cast<result>(with_config_from<I + 1>(name, f));
+    if constexpr (I + 1 < std::tuple_size_v<decltype(variants)>) return static_cast<result>(with_config_from<I + 1>(name, f));
     else unknown_variant(name);
 }
 
-} // namespace detail
+} // namespace config_detail
 
 /// Calls f(Config{}) with the variant of that name, spelled with '-' or '_': with_config("paligemma2-3b-224", [](auto config) { ... }).
 /// `f` is instantiated for every variant and must return the same type for each. Throws errc::unknown_variant with the known names.
 template <class Function>
 decltype(auto) with_config(std::string_view name, Function&& f) {
-    return detail::with_config_from<0>(name, f);
+    return config_detail::with_config_from<0>(name, f);
 }
 
 /// The name of the variant that equals `sizes` in every field; std::nullopt if there is none.

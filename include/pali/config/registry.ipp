@@ -16,7 +16,9 @@ PALI_INLINE std::optional<std::string_view> matching_variant(const dynamic& size
     std::apply(
         [&](const auto&... v) {
             const auto check = [&](const auto& one) {
-                if (!found && differences(sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty()) found = one.name;
+                if (!found &&
+                    config_detail::differences(config_detail::sizes_of(typename std::decay_t<decltype(one)>::type{}), sizes).empty())
+                    found = one.name;
             };
             (check(v), ...);
         },

@@ -8,21 +8,17 @@
 #include <string_view>
 #include <type_traits>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 /// Throws errc::config_mismatch if config.json differs from `compiled`, the sizes of the variant `name`. The message lists at most ten
 /// differing fields.
 void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read);
 
-} // namespace detail
-
 /// Throws errc::config_mismatch if config.json differs from the compiled type; the message lists the fields. Does nothing for `dynamic`,
 /// which was read from config.json.
 template <model_config Config>
 void require_fit(const Config& compiled, const checkpoint_config& read) {
-    if constexpr (!std::is_same_v<Config, dynamic>) detail::require_same(sizes_of(compiled), variant_name<Config>(), read);
+    if constexpr (!std::is_same_v<Config, dynamic>) require_same(sizes_of(compiled), variant_name<Config>(), read);
 }
 
 /// Returns the configuration of a model of type `Config`. For `dynamic`, that is the sizes read from config.json. Otherwise it is the
@@ -37,7 +33,7 @@ template <model_config Config>
     }
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::config_detail
 
 #ifndef PALI_COMPILED
 #  include <pali/config/require_fit.ipp>

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace config_detail {
 
 PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, const checkpoint_config& read) {
     const std::vector<config_difference> found = differences(read.sizes, compiled);
@@ -27,4 +27,4 @@ PALI_INLINE void require_same(const dynamic& compiled, std::string_view name, co
                          : "\nNo shipped variant fits; use pali::dynamic, which reads its sizes from the checkpoint."});
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::config_detail

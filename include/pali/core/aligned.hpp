@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Allocator that aligns to 64 bytes, the size of a cache line and of the widest SIMD register.
 template <class T>
@@ -32,4 +32,4 @@ struct aligned_allocator {
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

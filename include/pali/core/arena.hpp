@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
 /// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
@@ -62,7 +62,7 @@ private:
     std::size_t m_block = 0, m_used = 0;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 #ifndef PALI_COMPILED
 #  include <pali/core/arena.ipp>

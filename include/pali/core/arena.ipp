@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 PALI_INLINE arena::arena() noexcept = default;
 PALI_INLINE arena::~arena() = default;
@@ -46,4 +46,4 @@ PALI_INLINE void arena::join() noexcept {
     } catch (const std::bad_alloc&) {} // the next pass allocates what it needs
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// The upper half of a float32. Conversion from float rounds to nearest even, as in torch; NaN stays NaN.
 struct bfloat16 {
@@ -56,4 +56,4 @@ struct float16 {
 };
 static_assert(sizeof(float16) == 2);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

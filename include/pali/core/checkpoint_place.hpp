@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Resolves `given` to a checkpoint: a folder or a .safetensors file is returned as is; a folder of the Hugging Face cache
 /// (models--google--paligemma2-3b-pt-224) becomes its snapshot. Throws errc::cannot_open for any other path, and for a cache folder without
@@ -17,7 +17,7 @@ namespace pali { inline namespace PALI_ABI {
 /// The folder with config.json and the tokenizer: `place`, as returned by find_checkpoint(), or its parent folder if it is a file.
 [[nodiscard]] std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 #ifndef PALI_COMPILED
 #  include <pali/core/checkpoint_place.ipp>

@@ -13,9 +13,7 @@
 #include <system_error>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Whether `name` has the form OWNER/NAME of a repository on the hub.
 [[nodiscard]] PALI_INLINE bool is_hub_name(std::string_view name) {
@@ -62,8 +60,6 @@ PALI_INLINE void refuse_adapter(const std::filesystem::path& folder) {
                  "To run the base model without the adapter, move adapter_config.json away"});
 }
 
-} // namespace detail
-
 PALI_INLINE std::filesystem::path folder_of_checkpoint(const std::filesystem::path& place) {
     std::error_code unknown;
     if (!std::filesystem::is_regular_file(place, unknown)) return place;
@@ -75,7 +71,7 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
     std::error_code failure;
     const std::filesystem::file_status status = std::filesystem::status(given, failure);
     if (status.type() == std::filesystem::file_type::not_found) {
-        if (detail::is_hub_name(given.generic_string()))
+        if (is_hub_name(given.generic_string()))
             throw error(errc::cannot_open,
                         {given.string(),
                          ": no such folder. It looks like a repository on the Hugging Face hub: download it with hf download ",
@@ -88,12 +84,12 @@ PALI_INLINE std::filesystem::path find_checkpoint(const std::filesystem::path& g
         std::error_code unknown;
         const bool is_cache =
             !std::filesystem::exists(given / "config.json", unknown) && std::filesystem::is_directory(given / "snapshots", unknown);
-        if (is_cache) place = detail::only_snapshot(given);
+        if (is_cache) place = only_snapshot(given);
     } else if (!std::filesystem::is_regular_file(status) || given.extension() != ".safetensors") {
         throw error(errc::cannot_open, {given.string(), ": is neither a folder nor a .safetensors file", wanted});
     }
-    detail::refuse_adapter(folder_of_checkpoint(place));
+    refuse_adapter(folder_of_checkpoint(place));
     return place;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

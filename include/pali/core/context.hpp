@@ -6,7 +6,7 @@
 #include <pali/core/tensor.hpp>
 #include <pali/core/thread_pool.hpp>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
 struct context {
@@ -36,4 +36,4 @@ private:
     pass m_before;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

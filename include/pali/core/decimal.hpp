@@ -13,7 +13,7 @@
 #  include <sstream>
 #endif
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// The shortest decimal that rounds to this float: "0.8".
 [[nodiscard]] inline std::string in_decimal(float value) {
@@ -36,4 +36,4 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return out;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core

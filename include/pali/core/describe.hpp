@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Formats a name as 'name'. Control characters are written in hexadecimal, so that a file cannot control the terminal; the middle of a
 /// very long name is left out.
@@ -35,4 +35,4 @@ namespace pali { inline namespace PALI_ABI {
     return out + ")";
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

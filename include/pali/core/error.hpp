@@ -38,8 +38,8 @@ class error : public std::runtime_error {
 public:
     /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
     /// ": has ", n, " bytes"}).
-    PALI_COLD error(errc code, error_text&& message)
-        : std::runtime_error(error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
+    PALI_COLD error(errc code, core::error_text&& message)
+        : std::runtime_error(core::error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 
     /// The stable code.
     [[nodiscard]] errc code() const noexcept { return m_code; }

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// A string, a number formatted by std::to_string, or a list of parts: {file, ": has ", n, " tensors"}. Non-owning; valid only within the
 /// full expression. It cannot be copied or moved, and only a temporary can be read, so storing one does not compile.
@@ -84,4 +84,4 @@ private:
     kind m_kind;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <iterator>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Input iterator over the bytes of a file, read in blocks of 64 KB. A default-constructed iterator is the end.
 class file_bytes {
@@ -48,4 +48,4 @@ private:
     const char* m_end = nullptr;
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core

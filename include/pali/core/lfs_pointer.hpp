@@ -9,7 +9,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Whether `contents`, a file or its first 64 bytes, is a Git LFS pointer. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 [[nodiscard]] constexpr bool is_lfs_pointer(std::string_view contents) noexcept {
@@ -30,4 +30,4 @@ inline void refuse_lfs_pointer(const std::filesystem::path& path) {
     if (is_lfs_pointer(std::string_view(begin, sizeof begin))) throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

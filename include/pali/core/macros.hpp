@@ -16,6 +16,8 @@
 #endif
 static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space");
 
+#include <pali/core/namespaces.hpp>
+
 #include <cassert>
 
 /// Linkage of bodies in *.ipp files: inline by default. With PALI_COMPILED they are compiled once, in the library pali::compiled.

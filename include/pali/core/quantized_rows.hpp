@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /**
  * Non-owning (count, width) matrix of signed codes of `Bits` bits. `group` consecutive elements of a row share a scale: an element is code
@@ -79,4 +79,4 @@ struct quantized_rows {
     }
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Returns the status of `path`. Throws errc::cannot_open with `advice` if the path does not exist; `kind` ("file", "folder") is the word
 /// for it in the message. Throws errc::cannot_open with the system's message if existence cannot be determined: a parent folder may not be
@@ -31,4 +31,4 @@ inline std::filesystem::file_status require_path(const std::filesystem::path& pa
     return file;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core

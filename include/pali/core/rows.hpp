@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Non-owning row-major (count, width) matrix; row i starts at data + i * stride. Cheap to copy.
 template <class T>
@@ -32,4 +32,4 @@ struct rows {
     [[nodiscard]] rows slice(std::size_t first, std::size_t n) const noexcept { return {data + first * stride, n, width, stride}; }
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

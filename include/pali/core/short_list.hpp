@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Counts items and keeps the text of the first ten.
 class short_list {
@@ -41,4 +41,4 @@ private:
     std::size_t m_count = 0;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

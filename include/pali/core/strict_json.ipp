@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// SAX handler (nlohmann) that builds the document event by event. If a key occurs twice, calls `repeated` and keeps the later value.
 class strict_json_reader {
@@ -140,4 +140,4 @@ private:
     return document;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::core

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Pins the calling thread to processor `i`, modulo the number of processors that it may run on. Returns whether the thread was pinned.
 /// Pinning is implemented for Linux and Windows.
@@ -27,7 +27,7 @@ struct cache_sizes {
 /// The cache sizes that the system reports; 0 where it reports none.
 [[nodiscard]] cache_sizes caches_of_a_core() noexcept;
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 #ifndef PALI_COMPILED
 #  include <pali/core/system.ipp>

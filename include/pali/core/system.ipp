@@ -21,7 +21,7 @@
 #  include <unistd.h>
 #endif
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 PALI_INLINE bool pin_this_thread([[maybe_unused]] std::size_t i) noexcept {
 #if defined(_WIN32)
@@ -83,4 +83,4 @@ PALI_INLINE bool may_use_tiles() noexcept {
 #endif
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

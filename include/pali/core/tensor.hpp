@@ -13,7 +13,7 @@ namespace pali { inline namespace PALI_ABI {
 
 /// Owning row-major float tensor of `Rank` dimensions.
 template <std::size_t Rank>
-using tensor = xt::xtensor_container<xt::uvector<float, aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
+using tensor = xt::xtensor_container<xt::uvector<float, core::aligned_allocator<float>>, Rank, xt::layout_type::row_major>;
 
 /// Owning (rows, columns) matrix; elements are uninitialized.
 using matrix = tensor<2>;
@@ -21,6 +21,8 @@ using matrix = tensor<2>;
 /// Non-owning matrix over memory of an arena or a cache; an xtensor expression.
 using matrix_view =
     xt::xtensor_adaptor<xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>, 2, xt::layout_type::row_major>;
+
+namespace core {
 
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
@@ -49,5 +51,7 @@ template <class Matrix>
 [[nodiscard]] auto rows_of(Matrix& m) noexcept {
     return rows(m.data(), m.shape(0), m.shape(1));
 }
+
+} // namespace core
 
 }} // namespace pali::PALI_ABI

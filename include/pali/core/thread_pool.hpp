@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
 /// are bit-identical for any number of threads. Only one thread may call it at a time.
@@ -83,7 +83,7 @@ private:
     std::atomic<bool> m_stop{false};
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core
 
 #ifndef PALI_COMPILED
 #  include <pali/core/thread_pool.ipp>

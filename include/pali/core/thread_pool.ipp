@@ -7,7 +7,7 @@
 
 #include <system_error>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 PALI_INLINE thread_pool::thread_pool(std::size_t threads, bool pin) : m_process(process_id()) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
@@ -94,4 +94,4 @@ PALI_INLINE void thread_pool::pause(std::size_t spins) noexcept {
 #endif
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

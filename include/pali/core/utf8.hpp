@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// The first character of a text.
 struct utf8_character {
@@ -66,4 +66,4 @@ inline std::size_t append_characters(std::string& out, std::string_view bytes, b
     return bytes.size() - rest.size();
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

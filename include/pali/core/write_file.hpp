@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Writes a file in pieces. The data go to `<path>.part`, which finish() renames to `path`. Without finish(), an existing file stays
 /// unchanged.
@@ -111,4 +111,4 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::b
     write_file(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::core

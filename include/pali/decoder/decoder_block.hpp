@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <span>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
@@ -86,4 +86,4 @@ struct gemma_block {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118).
 template <decoder_config Config, weight_storage Storage>
@@ -96,4 +96,4 @@ private:
     PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

@@ -14,7 +14,7 @@
 #include <span>
 #include <string>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace nn {
 
 /// Keys and values of earlier tokens: fixed capacity, one kernels::key_values per layer.
 class kv_cache {
@@ -102,4 +102,4 @@ private:
     std::byte* m_data = nullptr;                     // aligned pointer into m_memory
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::nn

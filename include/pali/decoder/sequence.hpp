@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace nn {
 
 /// Rows [first, first + count) of the batch are the next tokens of the sequence in `cache`: a whole prompt, or one token per decode step.
 struct sequence {
@@ -14,4 +14,4 @@ struct sequence {
     std::size_t count = 0;     ///< number of rows
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::nn

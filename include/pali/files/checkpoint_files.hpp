@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
 /// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
@@ -64,7 +64,7 @@ private:
 /// Whether files with this extension, such as ".bin", hold weights in any checkpoint format.
 [[nodiscard]] bool holds_weights(std::string_view ending) noexcept;
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 #ifndef PALI_COMPILED
 #  include <pali/files/checkpoint_files.ipp>

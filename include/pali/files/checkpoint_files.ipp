@@ -14,14 +14,12 @@
 #include <string_view>
 #include <system_error>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 PALI_INLINE bool holds_weights(std::string_view ending) noexcept {
     constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin", ".gguf", ".npz", ".pt", ".sbs"};
     return std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
-
-namespace detail {
 
 /// Explains why a folder has no readable weights, as far as its contents show the reason.
 [[nodiscard]] PALI_INLINE std::string describe_other_weights(const std::filesystem::path& folder) {
@@ -93,10 +91,8 @@ struct shard_number {
            std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
-} // namespace detail
-
 PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(const std::filesystem::path& index) {
-    const nlohmann::json document = detail::read_strict_json(index, errc::malformed_file);
+    const nlohmann::json document = read_strict_json(index, errc::malformed_file);
     const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {index.string(), ": ", std::move(what).str()}); };
     const auto weight_map = document.find("weight_map");
     if (weight_map == document.end()) fail("has no 'weight_map', the object that maps each tensor to its shard");
@@ -107,7 +103,7 @@ PALI_INLINE std::map<std::string, std::string, std::less<>> read_shard_index(con
         if (!shard.is_string())
             fail({"'weight_map' has ", shard.type_name(), " at ", in_quotes(tensor), "; the name of a shard is needed"});
         const std::string name = shard.get<std::string>();
-        if (!detail::is_plain_name(name))
+        if (!is_plain_name(name))
             fail({"'weight_map' maps tensor ", in_quotes(tensor), " to ", in_quotes(name),
                   "; a shard must be in the same folder, so its name must not contain / \\ or :"});
         if (!name.ends_with(".safetensors"))
@@ -133,11 +129,11 @@ PALI_INLINE checkpoint_files::checkpoint_files(const std::filesystem::path& give
         m_tensors = m_files.front().tensors();
     } else if (std::filesystem::exists(index, failure)) {
         open_indexed(index);
-    } else if (const std::set<std::string> shards = detail::find_shards(path); !shards.empty()) {
+    } else if (const std::set<std::string> shards = find_shards(path); !shards.empty()) {
         open_shards(shards, {});
     } else {
-        throw error(errc::cannot_open, {path.string(), ": has neither model.safetensors nor model.safetensors.index.json",
-                                        detail::describe_other_weights(path)});
+        throw error(errc::cannot_open,
+                    {path.string(), ": has neither model.safetensors nor model.safetensors.index.json", describe_other_weights(path)});
     }
 }
 
@@ -186,7 +182,7 @@ PALI_INLINE void checkpoint_files::open_shards(const std::set<std::string>& shar
 PALI_INLINE const tensor_info& checkpoint_files::at(std::string_view name) const { return tensor_of(m_tensors, name, m_path); }
 
 PALI_INLINE bool checkpoint_files::is_shard() const {
-    const auto shard = detail::parse_shard_name(m_path.filename().string());
+    const auto shard = parse_shard_name(m_path.filename().string());
     return shard && shard->count > 1;
 }
 
@@ -202,4 +198,4 @@ PALI_INLINE std::string checkpoint_files::metadata(std::string_view key) const {
     return {};
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// All dtypes of the format (safetensors 0.8, tensor.rs, enum Dtype), in its order, which determines the layout of written files. The
 /// library computes with bf16, f16 and f32. The other dtypes are known so that checkpoints with them can be listed and reported.
@@ -37,8 +37,6 @@ enum class dtype {
     i64,
     u64,
 };
-
-namespace detail {
 
 struct dtype_row {
     dtype type;
@@ -79,20 +77,18 @@ consteval bool dtype_rows_are_in_order() {
 }
 static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out of place");
 
-} // namespace detail
-
 /// The dtype's name in a file: "BF16".
-[[nodiscard]] constexpr const char* to_string(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].name; }
+[[nodiscard]] constexpr const char* to_string(dtype type) noexcept { return dtype_rows[static_cast<std::size_t>(type)].name; }
 
 /// Bits per element; dtypes below 8 bits are packed.
-[[nodiscard]] constexpr std::size_t bits_of(dtype type) noexcept { return detail::dtype_rows[static_cast<std::size_t>(type)].bits; }
+[[nodiscard]] constexpr std::size_t bits_of(dtype type) noexcept { return dtype_rows[static_cast<std::size_t>(type)].bits; }
 
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
 /// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
-    for (const detail::dtype_row& row : detail::dtype_rows)
+    for (const dtype_row& row : dtype_rows)
         if (name == row.name) return row.type;
     return std::nullopt;
 }
@@ -100,8 +96,8 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// All names, separated by commas, for messages.
 [[nodiscard]] inline std::string dtype_names() {
     std::string names;
-    for (const detail::dtype_row& row : detail::dtype_rows) names += (names.empty() ? "" : ", ") + std::string(row.name);
+    for (const dtype_row& row : dtype_rows) names += (names.empty() ? "" : ", ") + std::string(row.name);
     return names;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

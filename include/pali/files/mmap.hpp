@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <span>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// A whole file, mmapped read-only. Pages come from the page cache on first access and are shared with all processes that map the file.
 /// Truncating the file while it is mapped makes the next read fault (SIGBUS on POSIX): replace files by renaming.
@@ -67,7 +67,7 @@ private:
     std::size_t m_mapping_size = 0;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 #ifndef PALI_COMPILED
 #  include <pali/files/mmap.ipp>

@@ -29,9 +29,7 @@
 #  include <unistd.h>
 #endif
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 [[noreturn]] PALI_INLINE void cannot_open(const std::filesystem::path& path, error_text&& why) {
     throw error(errc::cannot_open, {path.string(), ": ", std::move(why).str()});
@@ -41,16 +39,14 @@ namespace detail {
     cannot_open(path, {std::move(what).str(), ": ", std::system_category().message(system_error)});
 }
 
-} // namespace detail
-
 PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::move(path)) {
-    const std::filesystem::file_status status = detail::require_path(m_path, "file");
-    if (std::filesystem::is_directory(status)) detail::cannot_open(m_path, "is a folder; a file is needed");
+    const std::filesystem::file_status status = require_path(m_path, "file");
+    if (std::filesystem::is_directory(status)) cannot_open(m_path, "is a folder; a file is needed");
     // Opening a pipe or device could block.
-    if (!std::filesystem::is_regular_file(status)) detail::cannot_open(m_path, "is not a regular file");
+    if (!std::filesystem::is_regular_file(status)) cannot_open(m_path, "is not a regular file");
 #if defined(_WIN32)
     const HANDLE file = CreateFileW(m_path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
-    if (file == INVALID_HANDLE_VALUE) detail::cannot_open(m_path, "cannot be read", static_cast<int>(GetLastError()));
+    if (file == INVALID_HANDLE_VALUE) cannot_open(m_path, "cannot be read", static_cast<int>(GetLastError()));
     LARGE_INTEGER size{};
     void* view = nullptr;
     DWORD reason = 0;
@@ -67,14 +63,14 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
         }
     }
     CloseHandle(file);
-    if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", static_cast<int>(reason));
+    if (reason != 0) cannot_open(m_path, "cannot be mapped", static_cast<int>(reason));
     m_size = static_cast<std::size_t>(size.QuadPart);
     m_data = static_cast<const std::byte*>(view);
 #else
     int file = -1;
     do file = ::open(m_path.c_str(), O_RDONLY | O_CLOEXEC);
     while (file < 0 && errno == EINTR);
-    if (file < 0) detail::cannot_open(m_path, "cannot be read", errno);
+    if (file < 0) cannot_open(m_path, "cannot be read", errno);
     struct stat about{};
     void* view = MAP_FAILED;
     int reason = 0;
@@ -86,9 +82,9 @@ PALI_INLINE mapped_file::mapped_file(std::filesystem::path path) : m_path(std::m
     }
     ::close(file); // the mapping keeps the file alive
     if (reason == ENOMEM)
-        detail::cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
-                                     " bytes do not fit into the address space of the process. Check for a limit with ulimit -v"});
-    if (reason != 0) detail::cannot_open(m_path, "cannot be mapped", reason);
+        cannot_open(m_path, {"cannot be mapped: its ", static_cast<std::uint64_t>(about.st_size),
+                             " bytes do not fit into the address space of the process. Check for a limit with ulimit -v"});
+    if (reason != 0) cannot_open(m_path, "cannot be mapped", reason);
     if (view != MAP_FAILED) {
         m_data = static_cast<const std::byte*>(view);
         m_size = static_cast<std::size_t>(about.st_size);
@@ -172,4 +168,4 @@ PALI_INLINE page_memory& page_memory::operator=(page_memory&& other) noexcept {
     return *this;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

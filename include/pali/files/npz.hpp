@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
@@ -38,7 +38,7 @@ private:
     tensor_table m_tensors;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 #ifndef PALI_COMPILED
 #  include <pali/files/npz.ipp>

@@ -19,9 +19,7 @@
 
 static_assert(std::endian::native == std::endian::little, "arrays are little-endian and read in place");
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// The header of a .npy array.
 class npy_header {
@@ -180,14 +178,11 @@ private:
     return read;
 }
 
-} // namespace detail
-
 PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path) {
-    using detail::npy_header;
     const std::string file = path.string();
     if (is_lfs_pointer({reinterpret_cast<const char*>(m_file.bytes().data()), std::min<std::size_t>(m_file.bytes().size(), 64)}))
         throw error(errc::malformed_file, {file, lfs_pointer_words});
-    const detail::zip_members zip(m_file.bytes(), file);
+    const zip_members zip(m_file.bytes(), file);
     const auto padded = [](std::uint64_t bytes) { return (bytes + 63) / 64 * 64; };
     std::uint64_t inflated = 0; // cannot overflow, because m.size is at most 1032 times the size of the member in the file
     for (const auto& m : zip.all()) {
@@ -220,12 +215,12 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
                 zip.fail_member(m.name, "occurs twice; names must be unique");
         };
         if (!m.deflated) {
-            check(detail::crc32_of(0, m.data));
+            check(crc32_of(0, m.data));
             const std::span<const std::byte> header = m.data.first(header_size(m.data));
-            add(detail::read_npy_header(zip, m, header), m.data.subspan(header.size()));
+            add(read_npy_header(zip, m, header), m.data.subspan(header.size()));
             continue;
         }
-        detail::inflater stream(m.data);
+        inflater stream(m.data);
         const auto read = [&](std::span<std::byte> to) {
             if (!stream.read(to))
                 zip.fail_member(m.name, {"cannot be inflated to the ", m.size, " bytes given in the directory; download the file again"});
@@ -234,16 +229,16 @@ PALI_INLINE npz_file::npz_file(const std::filesystem::path& path) : m_file(path)
         read(header);
         header.resize(header_size(header));
         read(std::span(header).subspan(npy_header::prefix));
-        npy_header found = detail::read_npy_header(zip, m, header);
+        npy_header found = read_npy_header(zip, m, header);
         const std::span<std::byte> numbers(free, m.size - header.size()); // starts on a cache line, whatever the length of the header
         free += padded(m.size);
         read(numbers);
         if (!stream.at_end()) zip.fail_member(m.name, {"inflates to more than the ", m.size, " bytes given in the directory"});
-        check(detail::crc32_of(detail::crc32_of(0, header), numbers));
+        check(crc32_of(crc32_of(0, header), numbers));
         add(std::move(found), numbers);
     }
 }
 
 PALI_INLINE const tensor_info& npz_file::at(std::string_view name) const { return tensor_of(m_tensors, name, m_file.path()); }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
@@ -39,7 +39,7 @@ private:
     std::map<std::string, std::string, std::less<>> m_metadata;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 #ifndef PALI_COMPILED
 #  include <pali/files/safetensors.ipp>

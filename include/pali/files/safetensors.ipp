@@ -21,9 +21,7 @@
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Parses the header of one file. Throws at the first violation of the format.
 class safetensors_header {
@@ -124,11 +122,9 @@ private:
     return *bits / 8;
 }
 
-} // namespace detail
-
 PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path) : m_file(path) {
     const std::span<const std::byte> bytes = m_file.bytes();
-    const detail::safetensors_header header(path.string());
+    const safetensors_header header(path.string());
 
     if (is_lfs_pointer({reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 64)}))
         throw error(errc::malformed_file, {path.string(), lfs_pointer_words});
@@ -144,11 +140,11 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
     const char* const begin = reinterpret_cast<const char*>(bytes.data()) + 8;
     if (length == 0 || *begin != '{') header.fail("the header must begin with '{'");
     if (std::memchr(begin, 0, length) != nullptr) header.fail("the header contains a zero byte, at which a parser could stop");
-    const nlohmann::json document = detail::parse_json(
+    const nlohmann::json document = parse_json(
         {begin, length}, [&](error_text&& what) { header.fail({"the header ", std::move(what).str()}); },
         [&](const std::vector<std::string_view>& place, const nlohmann::json& value) { header.check_replaced(place, value); });
 
-    using entry = detail::safetensors_header::entry;
+    using entry = safetensors_header::entry;
     std::vector<entry> entries;
     for (const auto& [name, value] : document.get_ref<const nlohmann::json::object_t&>()) {
         if (name == "__metadata__") m_metadata = header.read_metadata(value);
@@ -166,7 +162,7 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
         };
         if (now.begin > now.end) fail("which end before they begin");
         if (now.end > data.size()) fail({"but the file has ", data.size(), " bytes of data: was it downloaded completely?"});
-        const std::uint64_t needed = detail::checked_bytes(header, *now.name, *now.tensor);
+        const std::uint64_t needed = checked_bytes(header, *now.name, *now.tensor);
         if (now.end - now.begin != needed)
             fail({now.end - now.begin, " bytes; shape ", describe_shape(now.tensor->shape), " of ", to_string(now.tensor->type), " needs ",
                   needed});
@@ -182,4 +178,4 @@ PALI_INLINE safetensors_file::safetensors_file(const std::filesystem::path& path
 
 PALI_INLINE const tensor_info& safetensors_file::at(std::string_view name) const { return tensor_of(m_tensors, name, m_file.path()); }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

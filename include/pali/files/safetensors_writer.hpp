@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Free text by key, stored in the header of a file.
 using safetensors_metadata = std::map<std::string, std::string, std::less<>>;
@@ -69,7 +69,7 @@ private:
 /// shape, errc::cannot_write on I/O errors.
 void write_safetensors(const std::filesystem::path& path, const tensor_table& tensors, const safetensors_metadata& metadata = {});
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files
 
 #ifndef PALI_COMPILED
 #  include <pali/files/safetensors_writer.ipp>

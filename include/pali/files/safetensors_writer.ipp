@@ -14,7 +14,7 @@
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and written from memory as stored");
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 PALI_INLINE safetensors_writer::safetensors_writer(std::filesystem::path path, const std::map<std::string, entry, std::less<>>& entries,
                                                    const safetensors_metadata& metadata)
@@ -108,4 +108,4 @@ PALI_INLINE void write_safetensors(const std::filesystem::path& path, const tens
     out.finish();
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

@@ -19,7 +19,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// One tensor of a file. Does not own its bytes, which belong to the reader of the file.
 struct tensor_info {
@@ -71,4 +71,4 @@ using tensor_table = std::map<std::string, tensor_info, std::less<>>;
     return empty ? 0 : product;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::files

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// Reads the central directory of an archive and checks it against the local header of each member.
 class zip_members {
@@ -226,4 +226,4 @@ private:
     return static_cast<std::uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::files

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespace PALI_SIMD {
 
 /// Chooses one token per decode step, streams the text, and decides when to stop. Allocates on construction, not per token.
 class answer {
@@ -96,4 +96,4 @@ private:
     bool m_complete = false; // no more tokens
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// Holds a function that takes `Args`, optionally preceded by a std::size_t, and returns whether to continue. The std::size_t is the index
 /// of the answer's image or request in the call, from 0.
@@ -41,4 +41,4 @@ private:
     std::function<bool(std::size_t, Args...)> m_function;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding

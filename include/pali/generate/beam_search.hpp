@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// Beam search for one prompt, as in transformers (5.23, generation/utils.py, _beam_search with do_sample=False, in float32):
 ///
@@ -46,7 +46,7 @@ public:
     /// `eos`: tokens that end an answer. Throws errc::invalid_argument for invalid options.
     beam_search(const beam_options& options, std::size_t vocabulary, std::span<const token> eos)
         : m_options(options), m_vocabulary(vocabulary), m_eos(eos.begin(), eos.end()),
-          m_length_penalty(detail::as_written(options.length_penalty)) {
+          m_length_penalty(as_written(options.length_penalty)) {
         m_options.validate();
         const std::size_t each = std::max<std::size_t>(2, 1 + m_eos.size());
         if (vocabulary < each)
@@ -227,4 +227,4 @@ private:
     std::vector<std::size_t> m_merged;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding

@@ -31,10 +31,10 @@ struct generate_options {
     std::function<void(std::span<const token> said, std::span<float> scores)> constrain{};
     /// Called with each new piece of text, in whole UTF-8 characters. May take the index of the answer as its first argument. Returning
     /// false stops the call.
-    answer_callback<std::string_view> on_text{};
+    decoding::answer_callback<std::string_view> on_text{};
     /// Called with every token and its log-probability. May take the index of the answer as its first argument. Returning false stops the
     /// call.
-    answer_callback<token, float> on_token{};
+    decoding::answer_callback<token, float> on_token{};
     /// Called with a stage and the completed fraction of the whole call. Stages are "image", "prefill" and "decode", or "search" with
     /// beams. Returning false stops the call.
     progress_callback on_progress{};

@@ -9,7 +9,7 @@
 #include <limits>
 #include <span>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespace PALI_SIMD {
 
 /// Index of the largest value; of equal values, the first. If there is a NaN, the index of the first NaN, like torch.argmax. 0 if empty.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
@@ -34,4 +34,4 @@ inline void log_softmax(std::span<const float> logits, std::span<float> out) noe
     for (std::size_t i = 0; i < logits.size(); ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - sum);
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD

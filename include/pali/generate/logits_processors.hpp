@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// A token that can be drawn, as the processors sort and weigh it.
 struct drawable {
@@ -32,8 +32,6 @@ struct processor_memory {
     std::vector<drawable> tokens;    ///< (vocabulary), tokens that can be drawn come first
     std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
-
-namespace detail {
 
 inline constexpr float impossible = -std::numeric_limits<float>::infinity();
 
@@ -78,8 +76,6 @@ template <class Fits>
     return begin;
 }
 
-} // namespace detail
-
 /// RepetitionPenaltyLogitsProcessor: divides positive logits of the tokens in `sequence` by `penalty` and multiplies negative ones by it,
 /// once per distinct token. Ignores ids outside the logits.
 inline void penalise_repetition(std::span<float> logits, std::span<const token> sequence, float penalty,
@@ -98,7 +94,7 @@ inline void penalise_repetition(std::span<float> logits, std::span<const token> 
 /// MinNewTokensLengthLogitsProcessor, for an answer below the minimum length: makes `ids` (the EOS tokens) impossible.
 inline void suppress(std::span<float> logits, std::span<const token> ids) noexcept {
     for (const token id : ids)
-        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = detail::impossible;
+        if (id >= 0 && static_cast<std::size_t>(id) < logits.size()) logits[static_cast<std::size_t>(id)] = impossible;
 }
 
 /// TemperatureLogitsWarper. `temperature` must be above 0.
@@ -110,21 +106,21 @@ inline void apply_temperature(std::span<float> logits, float temperature) noexce
 inline void keep_top_k(std::span<float> logits, std::size_t k, processor_memory& memory) noexcept {
     std::size_t count = 0;
     for (const float x : logits)
-        if (x > detail::impossible) memory.values[count++] = x;
+        if (x > impossible) memory.values[count++] = x;
     if (count <= k) return;
     const auto kth = memory.values.begin() + static_cast<std::ptrdiff_t>(k - 1);
     std::nth_element(memory.values.begin(), kth, memory.values.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
     const float smallest = *kth;
     for (float& x : logits)
-        if (x < smallest) x = detail::impossible;
+        if (x < smallest) x = impossible;
 }
 
 /// TopPLogitsWarper: removes the least likely tokens whose probabilities sum to at most 1 - p. Ties are removed in index order, as a stable
 /// sort would; torch.sort leaves this unspecified. At least one token remains.
 inline void keep_top_p(std::span<float> logits, float p, processor_memory& memory) {
-    auto tokens = detail::softmax(logits, memory);
+    auto tokens = softmax(logits, memory);
     if (tokens.empty()) return;
-    const auto going = static_cast<float>(1 - detail::as_written(p));
+    const auto going = static_cast<float>(1 - as_written(p));
     // Tokens below this threshold are removed in any case, because their sum stays below `going`. In real models that is nearly all tokens.
     const double negligible = 0.999 * static_cast<double>(going) / static_cast<double>(tokens.size());
     double gone = 0;
@@ -134,30 +130,30 @@ inline void keep_top_p(std::span<float> logits, float p, processor_memory& memor
             memory.tokens[left++] = t;
         } else {
             gone += static_cast<double>(t.probability);
-            logits[t.place] = detail::impossible;
+            logits[t.place] = impossible;
         }
     }
     tokens = tokens.first(left);
-    const std::size_t count = detail::leading(tokens, gone, [&](float sum) { return sum <= going; });
-    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = detail::impossible;
+    const std::size_t count = leading(tokens, gone, [&](float sum) { return sum <= going; });
+    for (const drawable& t : tokens.first(std::min(count, left - 1))) logits[t.place] = impossible;
 }
 
 /// MinPLogitsWarper: removes tokens less likely than p times the most likely one.
 inline void keep_min_p(std::span<float> logits, float p, processor_memory& memory) noexcept {
-    const auto tokens = detail::softmax(logits, memory);
+    const auto tokens = softmax(logits, memory);
     float top = 0;
     for (const drawable& t : tokens) top = std::max(top, t.probability);
     const float least = p * top;
     for (const drawable& t : tokens)
-        if (t.probability < least) logits[t.place] = detail::impossible;
+        if (t.probability < least) logits[t.place] = impossible;
 }
 
 /// TypicalLogitsWarper: keeps tokens in the order of how close their surprise is to the entropy, until their probabilities reach `mass`.
 /// Also keeps tokens tied with the last one.
 inline void keep_typical(std::span<float> logits, float mass, processor_memory& memory) {
-    const auto tokens = detail::softmax(logits, memory);
+    const auto tokens = softmax(logits, memory);
     if (tokens.empty()) return;
-    float top = detail::impossible;
+    float top = impossible;
     for (const drawable& t : tokens) top = std::max(top, t.key);
     double sum = 0, entropy = 0;
     for (const drawable& t : tokens) sum += static_cast<double>(std::exp(t.key - top));
@@ -168,11 +164,11 @@ inline void keep_typical(std::span<float> logits, float mass, processor_memory& 
         if (p > 0) entropy -= static_cast<double>(t.key * p);
     }
     for (drawable& t : tokens) t.key = std::abs(-t.key - static_cast<float>(entropy));
-    const std::size_t count = detail::leading(tokens, 0, [&](float reached) { return reached < mass; });
+    const std::size_t count = leading(tokens, 0, [&](float reached) { return reached < mass; });
     if (count == tokens.size()) return;
     const float farthest = tokens[count].key;
     for (const drawable& t : tokens)
-        if (t.key > farthest) logits[t.place] = detail::impossible;
+        if (t.key > farthest) logits[t.place] = impossible;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding

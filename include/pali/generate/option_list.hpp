@@ -31,7 +31,7 @@ struct entry {
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void require(T value) const {
         if (allows(value)) return;
-        if constexpr (std::floating_point<T>) throw error(errc::invalid_argument, {name, " is ", detail::in_decimal(value), "; ", allowed});
+        if constexpr (std::floating_point<T>) throw error(errc::invalid_argument, {name, " is ", core::in_decimal(value), "; ", allowed});
         else if constexpr (!std::same_as<T, bool>) throw error(errc::invalid_argument, {name, " is ", value, "; ", allowed});
     }
 };

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace decoding {
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a mixed counter. All seeds are equally good.
 class random_source {
@@ -28,4 +28,4 @@ private:
     std::uint64_t m_state;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::decoding

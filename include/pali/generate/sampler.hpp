@@ -12,7 +12,7 @@
 #include <span>
 #include <string>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespace PALI_SIMD {
 
 /// Sampler of one sequence. Does not allocate after construction. Samplers with equal options make equal choices from equal logits.
 class sampler {
@@ -31,7 +31,7 @@ public:
         process(logits, sequence, suppressed);
         const std::size_t best = argmax(logits);
         if (!std::isfinite(logits[best]))
-            throw error(errc::invalid_argument, {"the largest logit is ", detail::in_decimal(logits[best]), " (token ", best,
+            throw error(errc::invalid_argument, {"the largest logit is ", in_decimal(logits[best]), " (token ", best,
                                                  "): no token can be chosen; are the weights complete and of the right dtype?"});
         return static_cast<token>(m_options.greedy() ? best : draw(logits, logits[best]));
     }
@@ -75,4 +75,4 @@ private:
     random_source m_random;
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD

@@ -38,6 +38,8 @@ inline constexpr std::size_t palette_size = 21; ///< number of colors before lab
     return {shade(hue.r), shade(hue.g), shade(hue.b)};
 }
 
+namespace image_detail {
+
 /// Relative luminance, 0 (black) to 1 (white). Source: WCAG 2.1.
 [[nodiscard]] inline double luminance(colour of) noexcept {
     const auto linear = [](std::uint8_t v) {
@@ -58,5 +60,7 @@ inline constexpr std::size_t palette_size = 21; ///< number of colors before lab
     constexpr colour black{}, white{255, 255, 255};
     return contrast(black, ground) >= contrast(white, ground) ? black : white;
 }
+
+} // namespace image_detail
 
 }} // namespace pali::PALI_ABI

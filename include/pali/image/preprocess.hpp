@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <string>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace image_detail { inline namespace PALI_SIMD {
 
 /// Writes (3, height, width) f32: (x * rescale_factor - mean) / std of the resized image. Rounds as the transformers processor does: the
 /// product is computed in double and rounded to float, the rest is float arithmetic. Throws `invalid_argument` if do_resize is off and the
@@ -48,4 +48,4 @@ inline void preprocess(const image& from, const preprocessing& how, float* pixel
     return made;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::image_detail::PALI_SIMD

@@ -13,9 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace image_detail {
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 inline constexpr double pi = 3.14159265358979323846;
 
@@ -119,12 +117,6 @@ inline namespace PALI_SIMD {
     return made;
 }
 
-} // namespace PALI_SIMD
-
-} // namespace image_detail
-
-inline namespace PALI_SIMD {
-
 /// Resizes `from` to width x height pixels without keeping the aspect ratio. Bit-exact with `Image.resize((width, height), filter)` of
 /// Pillow 13. Throws `invalid_argument` if either image has no pixels, a side exceeds 2^24, or the filter is unknown.
 [[nodiscard]] inline image resize(const image& from, std::size_t width, std::size_t height, filter kind = filter::bicubic) {
@@ -134,20 +126,20 @@ inline namespace PALI_SIMD {
         throw error(errc::invalid_argument, {"resize: from ", from.width, " x ", from.height, " (", from.pixels.size(), " bytes) to ",
                                              width, " x ", height, "; sides must be 1 to 16777216, and bytes must be width * height * 3"});
     if (width == from.width && height == from.height) return from;
-    if (kind == filter::nearest) return image_detail::resize_nearest(from, width, height);
-    if (height == from.height) return image_detail::resize_width(from, width, kind, 0, height);
-    const auto weights = image_detail::weights_of(kind, from.height, height);
-    if (width == from.width) return image_detail::resize_height(from, weights, 0);
+    if (kind == filter::nearest) return resize_nearest(from, width, height);
+    if (height == from.height) return resize_width(from, width, kind, 0, height);
+    const auto weights = weights_of(kind, from.height, height);
+    if (width == from.width) return resize_height(from, weights, 0);
 
     // There are two passes with an 8-bit intermediate image, so their order affects the result. Pillow 13 resizes the height first if it
     // shrinks by more than twice as many pixels as the width; earlier releases always resize the width first and may differ by one level.
     const bool height_first = height < from.height && (width >= from.width || from.height - height > 2 * (from.width - width));
-    if (height_first) return image_detail::resize_width(image_detail::resize_height(from, weights, 0), width, kind, 0, height);
+    if (height_first) return resize_width(resize_height(from, weights, 0), width, kind, 0, height);
     const std::size_t first = weights.spans.front().first; // skips rows that no output row needs
     const std::size_t last = weights.spans.back().first + weights.spans.back().count;
-    return image_detail::resize_height(image_detail::resize_width(from, width, kind, first, last - first), weights, first);
+    return resize_height(resize_width(from, width, kind, first, last - first), weights, first);
 }
 
 } // namespace PALI_SIMD
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::image_detail

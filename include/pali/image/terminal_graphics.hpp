@@ -43,10 +43,10 @@ namespace image_detail {
     const bool many_colours = of.colorterm == "truecolor" || of.colorterm == "24bit" || term.ends_with("-direct") || !of.wt_session.empty();
     const auto blocks = many_colours ? terminal_graphics::half_blocks : terminal_graphics::half_blocks_256;
     if (!of.tmux.empty() || term.starts_with("screen") || term.starts_with("tmux")) return blocks; // a multiplexer does not pass images on
-    if (!of.kitty_window_id.empty() || holds(term, "kitty") || holds(term, "ghostty") || program == "ghostty")
+    if (!of.kitty_window_id.empty() || image_detail::holds(term, "kitty") || image_detail::holds(term, "ghostty") || program == "ghostty")
         return terminal_graphics::kitty;
     if (of.konsole_version.size() >= 6 && of.konsole_version >= "220400") return terminal_graphics::kitty; // since 22.04
-    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || holds(term, "sixel"))
+    if (term.starts_with("foot") || term.starts_with("mlterm") || term.starts_with("contour") || image_detail::holds(term, "sixel"))
         return terminal_graphics::sixel;
     if (program == "iTerm.app" || program == "WezTerm" || program == "mintty") return terminal_graphics::sixel;
     if (term.starts_with("alacritty")) return terminal_graphics::half_blocks;

@@ -10,7 +10,7 @@
 #include <concepts>
 #include <cstddef>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// y = x · wᵀ (+ bias), computed by kernels::product.
 template <weight_storage Storage>
@@ -47,4 +47,4 @@ struct linear {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

@@ -5,7 +5,7 @@
 #include <pali/kernels/entry_points.hpp>
 #include <pali/weights/tensor_visitor.hpp>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Gemma's RMSNorm: x / rms(x) · (1 + scale); see kernels::rms_norm.
 struct rms_norm {
@@ -53,4 +53,4 @@ struct layer_norm {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

@@ -4,7 +4,7 @@
 #include <pali/arch/level_view.hpp>
 #include <pali/core/tensor.hpp>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// x += y, in place and without a temporary; the shapes are equal.
 PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
@@ -12,4 +12,4 @@ PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
     xt::noalias(arch::view(x)) += arch::view(y);
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

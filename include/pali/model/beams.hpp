@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Maps beams to KV caches. The first child of a beam takes over its cache; each other child copies the generated part into an unused
 /// cache.
@@ -125,4 +125,4 @@ template <class Network>
     return result;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD

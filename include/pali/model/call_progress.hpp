@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
 /// of the batch. After the callback has returned false it is not called again.
@@ -48,4 +48,4 @@ private:
     bool m_stopped = false;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

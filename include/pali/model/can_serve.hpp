@@ -8,18 +8,16 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// A configuration whose sizes are constants of the type; not `dynamic`.
 template <class Config>
 concept compiled_config = model_config<Config> && requires { typename std::bool_constant<(Config::hidden > 0 && Config::vocab > 0)>; };
 
-namespace serve_detail {
-
 inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
 
 template <class Config, class Weights>
-[[nodiscard]] consteval bool can_store() {
+[[nodiscard]] consteval bool matrices_fit() {
     if constexpr (!compiled_config<Config> || !requires { Weights::matrix::group; }) return true;
     else {
         using matrix = typename Weights::matrix;
@@ -41,24 +39,22 @@ template <class Config>
     else return true;
 }
 
-} // namespace serve_detail
-
 /// Whether the decoder's matrices consist of whole strips and groups of a quantized type: a multiple of 8 rows and of 64 (int8) or 32
 /// (int4) columns. True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
 template <class Config, class Weights>
-concept can_store = serve_detail::can_store<Config, Weights>();
+concept can_store = matrices_fit<Config, Weights>();
 
 /// Whether `Images` images, BOS, a newline and one token of an answer fit into the positions of the variant. True for a configuration
 /// without a member `positions`, such as `dynamic`.
 template <class Config, std::size_t Images>
-concept can_see = serve_detail::has_positions<Config>(Images);
+concept can_see = has_positions<Config>(Images);
 
 /// Whether the vocabulary has room for the 1024 `<loc>` tokens that boxes are made of. True for `dynamic`.
 template <class Config>
-concept can_detect = serve_detail::has_tokens<Config>(1024);
+concept can_detect = has_tokens<Config>(1024);
 
 /// Whether the vocabulary has room for `<loc>` tokens and for the 128 `<seg>` tokens that masks are made of. True for `dynamic`.
 template <class Config>
-concept can_segment = serve_detail::has_tokens<Config>(1024 + 128);
+concept can_segment = has_tokens<Config>(1024 + 128);
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

@@ -15,7 +15,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Throws errc::checkpoint_mismatch with the missing and misshapen tensors. If `strict`, unused tensors and differences between index and
 /// shards are errors as well; otherwise `on_notice` gets at most one line for each of the two.
@@ -56,4 +56,4 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                                        "\nDownload the checkpoint again, or save it from a training run that did not diverge"});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

@@ -15,7 +15,7 @@
 #include <span>
 #include <string>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Opens the tokenizer of a checkpoint folder. `read` is the parsed config.json of that folder. Throws what the constructor of tokenizer
 /// throws. Throws errc::malformed_file if a tokenizer file is a Git LFS pointer, and errc::missing_token if BOS, EOS or the newline has no
@@ -63,4 +63,4 @@ inline void require_token_rows(const tokenizer& text, std::span<const token> ids
                          rows, " rows; remove it, or use a model that was trained with it: ", token_rows_cure});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

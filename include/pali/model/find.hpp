@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Returns the generation options for a detect or segment prompt: options.generate, with decoding restricted to the grammar if
 /// options.constrained is set. In that case it throws what object_constraint throws.
@@ -62,4 +62,4 @@ inline namespace PALI_SIMD {
 
 } // namespace PALI_SIMD
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

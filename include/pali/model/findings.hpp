@@ -26,7 +26,7 @@ enum class pointing {
     masks, ///< bounding boxes and masks: "segment"
 };
 
-namespace find_detail {
+namespace model_detail {
 
 constexpr std::string_view blanks = " \t\r\n";
 
@@ -43,19 +43,17 @@ constexpr std::string_view blanks = " \t\r\n";
                       [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
 }
 
-} // namespace find_detail
-
 /// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
 /// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
 /// the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
-    std::string_view things = find_detail::trimmed(read_prompt(text));
+    std::string_view things = trimmed(read_prompt(text));
     const std::string_view own = kind == pointing::boxes ? for_boxes : for_masks, other = kind == pointing::boxes ? for_masks : for_boxes;
-    if (find_detail::begins_with_verb(things, other))
+    if (begins_with_verb(things, other))
         throw error(errc::invalid_prompt, {in_quotes(things), " asks for ", kind == pointing::boxes ? "masks" : "boxes",
                                            "; use the call for that: detect for boxes, segment for masks"});
-    if (find_detail::begins_with_verb(things, own)) things = find_detail::trimmed(things.substr(own.size()));
+    if (begins_with_verb(things, own)) things = trimmed(things.substr(own.size()));
     if (things.find_first_not_of(" \t\r\n;") == things.npos)
         throw error(errc::invalid_prompt, {in_quotes(text), " has no label; write the labels as in \"cat ; dog\""});
     return things;
@@ -65,6 +63,8 @@ constexpr std::string_view blanks = " \t\r\n";
 [[nodiscard]] inline std::string prompt_of(pointing kind, std::string_view things) {
     return (kind == pointing::boxes ? "detect " : "segment ") + std::string(things_of(kind, things));
 }
+
+} // namespace model_detail
 
 /// Options of detect and segment. The defaults suit model.detect(image, "cat ; dog").
 struct find_options {
@@ -77,7 +77,7 @@ struct find_options {
     /// Throws errc::invalid_argument with the option, its value and the allowed values.
     void validate() const {
         generate.validate();
-        (void)box_of({}, 1, 1, loc_divisor);
+        (void)objects::box_of({}, 1, 1, loc_divisor);
         if (merge) (void)pali::merge({}, *merge);
     }
 };

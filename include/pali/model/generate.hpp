@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Measures wall time with a monotonic clock.
 class stopwatch {
@@ -91,4 +91,4 @@ template <class Network>
     return results;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <deque>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// One KV cache per sequence of a batch.
 class kv_caches {
@@ -30,4 +30,4 @@ private:
     std::deque<kv_cache> m_caches; // a deque: references stay valid when it grows
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

@@ -22,7 +22,8 @@ struct memory_options {
     std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
     std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
-    std::optional<memory_kernels> kernels{}; ///< if std::nullopt, assumes the kernels that need the most scratch memory: an upper bound
+    std::optional<model_detail::memory_kernels>
+        kernels{}; ///< if std::nullopt, assumes the kernels that need the most scratch memory: an upper bound
 };
 
 /// Memory of one model that answers one request at a time, in bytes.
@@ -37,7 +38,7 @@ struct memory_size {
     friend bool operator==(const memory_size&, const memory_size&) = default;
 };
 
-namespace memory_detail {
+namespace model_detail {
 
 /// Throws. In a constant expression the call does not compile, and the name of this function appears in the compiler's message.
 [[noreturn]] inline void more_tokens_than_the_model_has_positions(std::size_t tokens, std::size_t positions) {
@@ -104,7 +105,7 @@ inline constexpr memory_kernels all_kernels[] = {
     {.lanes = 16, .avx512_bf16 = true}, {.lanes = 16, .amx = true},
 };
 
-} // namespace memory_detail
+} // namespace model_detail
 
 /**
  * Calculates the memory of a model with the sizes of `config` that answers one request at a time. `tokens` is the length of the sequence:
@@ -118,22 +119,22 @@ inline constexpr memory_kernels all_kernels[] = {
 template <model_config Config, weight_storage Weights = bf16>
 [[nodiscard]] constexpr memory_size memory_of(const Config& config, std::size_t tokens, const memory_options& options = {}) {
     if constexpr (requires { Config::positions; })
-        if (tokens > Config::positions) memory_detail::more_tokens_than_the_model_has_positions(tokens, Config::positions);
+        if (tokens > Config::positions) model_detail::more_tokens_than_the_model_has_positions(tokens, Config::positions);
     std::size_t scratch = 0;
-    if (options.kernels) scratch = memory_detail::scratch_bytes<Weights>(config, tokens, options, *options.kernels);
+    if (options.kernels) scratch = model_detail::scratch_bytes<Weights>(config, tokens, options, *options.kernels);
     else
-        for (const memory_kernels& with : memory_detail::all_kernels)
-            scratch = std::max(scratch, memory_detail::scratch_bytes<Weights>(config, tokens, options, with));
-    return {.weights = memory_detail::weight_bytes<Weights>(config, options.tied),
-            .kv_cache = options.kv_cache == kv_type::f32 ? memory_detail::kv_cache_bytes<float>(config, tokens)
-                                                         : memory_detail::kv_cache_bytes<bfloat16>(config, tokens),
+        for (const model_detail::memory_kernels& with : model_detail::all_kernels)
+            scratch = std::max(scratch, model_detail::scratch_bytes<Weights>(config, tokens, options, with));
+    return {.weights = model_detail::weight_bytes<Weights>(config, options.tied),
+            .kv_cache = options.kv_cache == kv_type::f32 ? model_detail::kv_cache_bytes<float>(config, tokens)
+                                                         : model_detail::kv_cache_bytes<core::bfloat16>(config, tokens),
             .scratch = scratch};
 }
 
 /// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
 /// call the function above with the sizes read from config.json.
-template <compiled_config Config, weight_storage Weights = bf16>
-    requires(can_store<Config, Weights>)
+template <model_detail::compiled_config Config, weight_storage Weights = bf16>
+    requires(model_detail::can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {
     return memory_of<Config, Weights>(Config{}, tokens, options);
 }

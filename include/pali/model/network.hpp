@@ -21,7 +21,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Vision tower, projector and decoder. They have no weights until bind() is called.
 template <model_config Config, weight_storage Storage>
@@ -55,7 +55,7 @@ std::set<std::string, std::less<>> check_parts(const checkpoint_files& files, co
     network_modules<dynamic, Storage> modules(read.sizes);
     binder names(files.tensors(), files.path().string());
     modules.bind(names.root(), read.tied);
-    check_tensors(files, names, read, strict, on_notice);
+    model_detail::check_tensors(files, names, read, strict, on_notice);
     return names.unused_names();
 }
 
@@ -69,10 +69,11 @@ public:
     /// Binds the tensors of the checkpoint `folder`. `read` is its parsed config.json. Throws errc::config_mismatch or
     /// errc::checkpoint_mismatch with a list of the mismatches, and errc::cancelled if `options.on_progress` returns false.
     network(const std::filesystem::path& folder, const checkpoint_config& read, const load_options& options, context& ctx)
-        : network_modules<Config, Storage>(make_config<Config>(read)), positions(read.positions), m_tied(read.tied), m_files(folder) {
+        : network_modules<Config, Storage>(config_detail::make_config<Config>(read)), positions(read.positions), m_tied(read.tied),
+          m_files(folder) {
         binder names(m_files.tensors(), m_files.path().string());
         this->bind(names.root(), m_tied);
-        check_tensors(m_files, names, read, options.strict, options.on_notice);
+        model_detail::check_tensors(m_files, names, read, options.strict, options.on_notice);
         m_unused = names.unused_names();
         m_memory = names.finish(options.residency, ctx.threads, options.on_progress,
                                 [&](std::span<const std::byte> tensor) { m_files.forget(tensor); });
@@ -84,7 +85,7 @@ public:
     /// finite; the message names the tensors that are not finite.
     [[nodiscard]] matrix_view logits(const matrix_view& hidden, context& ctx) const {
         matrix_view y = decoder.uncapped_logits(hidden, ctx);
-        if (!kernels::are_finite(y.data(), y.size())) throw_not_finite(m_files, m_unused);
+        if (!kernels::are_finite(y.data(), y.size())) model_detail::throw_not_finite(m_files, m_unused);
         decoder.cap(y, ctx);
         return y;
     }
@@ -103,4 +104,4 @@ private:
     page_memory m_memory;
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

@@ -18,16 +18,12 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace model_detail {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Copies the features of an image, (tokens, hidden).
 PALI_FLATTEN inline void copy_features(const image_features& image, float* to) noexcept {
     xt::noalias(arch::view(to, {image.values.shape(0), image.values.shape(1)})) = arch::view(image.values);
 }
-
-} // namespace model_detail
 
 /// Concatenates the features of the images, in order, and the embeddings of the tokens: (image tokens + text tokens, hidden), in scratch
 /// memory. Throws errc::invalid_argument for features whose width is not `hidden` and for tokens outside the vocabulary.
@@ -43,7 +39,7 @@ template <class Network>
     matrix_view x = ctx.take(seen + text.size(), net.config.hidden);
     float* to = x.data();
     for (const image_features& image : images) {
-        model_detail::copy_features(image, to);
+        copy_features(image, to);
         to += image.values.size();
     }
     for (const token id : text) {
@@ -95,4 +91,4 @@ template <class Network>
     return x;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD

@@ -37,7 +37,9 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// The storage type that a checkpoint was quantized to, "int8" or "int4"; empty if it is not quantized.
-[[nodiscard]] inline std::string quantized_weights(const checkpoint_files& files) { return files.metadata(weights_key); }
+[[nodiscard]] inline std::string quantized_weights(const files::checkpoint_files& files) { return files.metadata(weights::weights_key); }
+
+namespace model_detail {
 
 /// The files of a folder except weights in any format: configuration, tokenizer, mask decoder. Sorted by name. Throws errc::cannot_open.
 [[nodiscard]] inline std::vector<std::filesystem::path> all_but_weights(const std::filesystem::path& folder) {
@@ -169,7 +171,7 @@ template <weight_storage Storage>
             throw error(errc::invalid_argument, {tensor.file, ": tensor ", in_quotes(name), " is ", to_string(tensor.type),
                                                  describe_shape(tensor.shape), "; ", what_is_quantized<quantized_matrix::bits>()});
         entries[name] = {code_type<quantized_matrix::bits>, quantized_matrix::codes_shape(count, width)};
-        entries[name + std::string(scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
+        entries[name + std::string(weights::scales_suffix)] = {dtype::bf16, quantized_matrix::scales_shape(count, width)};
     }
     return entries;
 }
@@ -182,6 +184,12 @@ template <weight_storage Storage>
     if (const auto masks = find_mask_vqvae(folder)) (void)mask_vqvae(*masks);
     return unused;
 }
+
+} // namespace PALI_SIMD
+
+} // namespace model_detail
+
+inline namespace PALI_SIMD {
 
 /// Quantizes the Hugging Face folder `given` (see find_checkpoint()) to `Storage`, int8 or int4, and writes the folder `to` with the
 /// decoder quantized, in one model.safetensors. Weights are streamed in pieces of 16 MiB, so a checkpoint of any size needs a few tens of
@@ -197,7 +205,7 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
                          const progress_callback& progress = {}, bool overwrite = false) {
     using quantized_matrix = typename Storage::matrix;
     constexpr std::size_t bytes_a_piece = std::size_t{16} << 20; // of the input file
-    const checkpoint_files files(given);
+    const files::checkpoint_files files(given);
     const std::filesystem::path from = files.path();
     if (const std::string weights = quantized_weights(files); !weights.empty())
         throw error(errc::invalid_argument,
@@ -207,17 +215,18 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
     if (std::filesystem::equivalent(from, folder ? to : to / "model.safetensors", failed))
         throw error(errc::invalid_argument, {to.string(), " is the checkpoint itself; choose another folder"});
 
-    const checkpoint_config config = read_checkpoint_config(folder_of_checkpoint(from));
-    const name_set unused = check_folder(files, config);
-    const coded_matrices::names in_codes = matrices_in_codes<Storage>(files, config);
-    const auto entries = quantized_entries<Storage>(files.tensors(), in_codes);
-    const std::filesystem::path beside = folder_of_checkpoint(from); // the files that a model needs in addition to its weights
-    if (!overwrite) require_nothing_replaced(beside, to);
+    const checkpoint_config config = read_checkpoint_config(core::folder_of_checkpoint(from));
+    const model_detail::name_set unused = model_detail::check_folder(files, config);
+    const model_detail::coded_matrices::names in_codes = model_detail::matrices_in_codes<Storage>(files, config);
+    const auto entries = model_detail::quantized_entries<Storage>(files.tensors(), in_codes);
+    const std::filesystem::path beside = core::folder_of_checkpoint(from); // the files that a model needs in addition to its weights
+    if (!overwrite) model_detail::require_nothing_replaced(beside, to);
     std::filesystem::create_directories(to, failed);
     if (failed) throw error(errc::cannot_write, {to.string(), ": ", failed.message()});
 
-    safetensors_writer out(to / "model.safetensors", entries, {{"format", "pt"}, {std::string(weights_key), Storage::name}});
-    thread_pool pool(threads);
+    files::safetensors_writer out(to / "model.safetensors", entries,
+                                  {{"format", "pt"}, {std::string(weights::weights_key), Storage::name}});
+    core::thread_pool pool(threads);
     std::size_t whole = 0, done = 0; // bytes of all tensors
     for (const auto& [name, tensor] : files.tensors()) whole += tensor.bytes.size();
     const auto pass = [&](std::span<const std::byte> read) { // reports progress and releases the pages that were read
@@ -227,12 +236,12 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
             throw error(errc::cancelled, {to.string(), ": the callback stopped the quantization"});
     };
     std::vector<std::byte> memory;
-    const tensor_names names(files.tensors());
+    const weights::tensor_names names(files.tensors());
     for (const auto& [name, tensor] : files.tensors()) {
         if (!in_codes.contains(names.published(name))) {
-            if (const auto at = unused.contains(name) ? std::nullopt : find_not_finite(tensor))
+            if (const auto at = unused.contains(name) ? std::nullopt : weights::find_not_finite(tensor))
                 throw error(errc::malformed_file,
-                            {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite: element ", *at});
+                            {tensor.file, ": tensor ", core::in_quotes(name), " has a value that is not finite: element ", *at});
             out.append(name, tensor.bytes);
             pass(tensor.bytes);
             continue;
@@ -241,19 +250,19 @@ void quantize_checkpoint(const std::filesystem::path& given, const std::filesyst
         const std::size_t rows_a_piece = std::max(quantized_matrix::strip, bytes_a_piece / std::max<std::size_t>(1, bytes_a_row) /
                                                                                quantized_matrix::strip * quantized_matrix::strip);
         for (std::size_t first = 0; first < rows; first += rows_a_piece) {
-            const tensor_info piece = slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
-            memory.resize(quantized_bytes<quantized_matrix::bits>(piece));
-            quantize<quantized_matrix::bits>(piece, memory.data(), pool);
-            if (const auto at = find_not_finite(piece))
-                throw error(errc::malformed_file, {tensor.file, ": tensor ", in_quotes(name), " has a value that is not finite in row ",
-                                                   first + *at / tensor.shape[1]});
+            const files::tensor_info piece = model_detail::slice_rows(tensor, first, std::min(rows_a_piece, rows - first));
+            memory.resize(weights::quantized_bytes<quantized_matrix::bits>(piece));
+            weights::quantize<quantized_matrix::bits>(piece, memory.data(), pool);
+            if (const auto at = weights::find_not_finite(piece))
+                throw error(errc::malformed_file, {tensor.file, ": tensor ", core::in_quotes(name),
+                                                   " has a value that is not finite in row ", first + *at / tensor.shape[1]});
             const std::size_t codes = quantized_matrix::bytes_of(quantized_matrix::padded(piece.shape[0]) * piece.shape[1]);
             out.append(name, std::span(memory).first(codes));
-            out.append(name + std::string(scales_suffix), std::span(memory).subspan(codes));
+            out.append(name + std::string(weights::scales_suffix), std::span(memory).subspan(codes));
             pass(piece.bytes);
         }
     }
-    if (!std::filesystem::equivalent(beside, to, failed)) copy_all_but_weights(beside, to);
+    if (!std::filesystem::equivalent(beside, to, failed)) model_detail::copy_all_but_weights(beside, to);
     out.finish();
 }
 

@@ -12,9 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
-
-namespace model_detail {
+namespace pali { inline namespace PALI_ABI { namespace model_detail { inline namespace PALI_SIMD {
 
 /// Runs the whole sequence through the decoder in one pass. Returns (T, hidden) in scratch memory, before the final norm.
 template <class Network>
@@ -27,14 +25,12 @@ template <class Network>
     return *prefill(net, images, std::span(layout.tokens).subspan(layout.image_tokens), suffix, cache, ctx, unobserved);
 }
 
-} // namespace model_detail
-
 /// Hidden states after the final norm, (T, hidden), of a prompt and a causal suffix. Throws what lay_out() and embed() throw.
 template <class Network>
 [[nodiscard]] matrix hidden_states(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                                    std::string_view suffix, kv_caches& caches, context& ctx) {
     const arena::frame frame(ctx.scratch);
-    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
+    const auto x = forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
     return copy_of(net.decoder.normalise(x, ctx));
 }
 
@@ -43,7 +39,7 @@ template <class Network>
 [[nodiscard]] matrix logits(Network& net, const tokenizer& text, std::span<const image_features> images, std::string_view prompt,
                             std::string_view suffix, kv_caches& caches, context& ctx) {
     const arena::frame frame(ctx.scratch);
-    const auto x = model_detail::forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
+    const auto x = forward(net, text, images, prompt, text.encode(suffix), caches, ctx);
     return copy_of(net.logits(net.decoder.normalise(x, ctx), ctx));
 }
 
@@ -56,7 +52,7 @@ template <class Network>
     score_result result;
     result.tokens = encode_answer(text, answer);
     const std::size_t count = result.tokens.size();
-    auto x = model_detail::forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
+    auto x = forward(net, text, images, prompt, std::span(result.tokens).first(count - 1), caches, ctx);
     constexpr std::size_t rows_at_once = 8; // 8 MB of logits for a released model
     for (std::size_t first = 0; first < count; first += rows_at_once) {
         const arena::frame inner(ctx.scratch);
@@ -71,4 +67,4 @@ template <class Network>
     return result;
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::model_detail::PALI_SIMD

@@ -13,7 +13,7 @@
 #include <initializer_list>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
@@ -23,8 +23,6 @@ struct memory_kernels {
     bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
     std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
-
-namespace memory_detail {
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
@@ -235,6 +233,4 @@ private:
     arena_blocks m_arena;
 };
 
-} // namespace memory_detail
-
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::model_detail

@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI {
 
-namespace write_detail {
+namespace model_detail { inline namespace PALI_SIMD {
 
 /// Appends `count` elements to tensor `name`, converted to `type` in pieces.
 template <class Element>
@@ -105,7 +105,9 @@ private:
     std::string m_prefix;
 };
 
-} // namespace write_detail
+}} // namespace model_detail::PALI_SIMD
+
+inline namespace PALI_SIMD {
 
 /// Writes the tensors of a model to `to`, each with the name, dtype and layout of the checkpoint that the model was loaded from. Unused
 /// tensors, including a repeated head, are copied. If the storage represents the checkpoint exactly (f32, or the dtype of the file), the
@@ -113,21 +115,22 @@ private:
 /// model's storage is quantized differently from the file, and errc::cannot_write.
 template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
-    const tensor_table& table = net.files().tensors();
-    const tensor_names names(table);
-    std::map<std::string, const tensor_info*, std::less<>> there;
+    const files::tensor_table& table = net.files().tensors();
+    const weights::tensor_names names(table);
+    std::map<std::string, const files::tensor_info*, std::less<>> there;
     for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
-    write_detail::collected::tensors tensors;
-    net.bind(write_detail::collected(tensors, there), net.tied());
+    model_detail::collected::tensors tensors;
+    net.bind(model_detail::collected(tensors, there), net.tied());
 
-    std::map<std::string, safetensors_writer::entry, std::less<>> entries;
+    std::map<std::string, files::safetensors_writer::entry, std::less<>> entries;
     for (const auto& [name, tensor] : table) entries[name] = {tensor.type, tensor.shape};
-    safetensors_writer out(to, entries, net.files().metadata());
+    files::safetensors_writer out(to, entries, net.files().metadata());
     for (const auto& [name, tensor] : table) {
         if (out.missing(name) == 0) continue; // scales, written together with their codes
         const auto held = tensors.find(names.published(name));
         if (held == tensors.end()) {
-            if (!name.ends_with(scales_suffix) || !tensors.contains(names.published(name.substr(0, name.size() - scales_suffix.size()))))
+            if (!name.ends_with(weights::scales_suffix) ||
+                !tensors.contains(names.published(name.substr(0, name.size() - weights::scales_suffix.size()))))
                 out.append(name, tensor.bytes);
             continue;
         }
@@ -136,4 +139,6 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
     out.finish();
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+} // namespace PALI_SIMD
+
+}} // namespace pali::PALI_ABI

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Splits the argument of a detect or segment prompt: "cat ; black dog" -> {"cat", "black dog"}. Empty labels are dropped.
 [[nodiscard]] inline std::vector<std::string> asked_labels(std::string_view things) {
@@ -138,4 +138,4 @@ private:
     std::vector<word> m_words;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects

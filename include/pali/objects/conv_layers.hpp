@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace objects { inline namespace PALI_SIMD {
 
 /// Convolution that owns its weights: the file may be closed after pack().
 class conv_layer {
@@ -71,4 +71,4 @@ struct residual_block {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::objects::PALI_SIMD

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Byte range [begin, end) of a text.
 struct text_range {
@@ -46,8 +46,6 @@ struct spoken_objects {
     std::size_t skipped = 0;            ///< number of malformed objects
     std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
-
-namespace object_detail {
 
 inline constexpr std::string_view blanks = " \t\n\v\f\r";
 
@@ -194,8 +192,6 @@ private:
     bool m_box_is_sound = true, m_mask_is_sound = true;
 };
 
-} // namespace object_detail
-
 /**
  * Parses the answers of `detect`, `segment` and fine-tuned models (PaliGemma prompt guide; big_vision transfers/refcoco_seg.py):
  *
@@ -216,6 +212,6 @@ private:
  *
  * Linear time and memory.
  */
-[[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_detail::object_reader(answer).read(); }
+[[nodiscard]] inline spoken_objects read_objects(std::string_view answer) { return object_reader(answer).read(); }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects

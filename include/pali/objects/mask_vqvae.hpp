@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Sizes of the network. They define the meaning of <seg...> tokens and are the same in every file.
 struct mask_vqvae_sizes {
@@ -226,4 +226,4 @@ private:
 
 } // namespace PALI_SIMD
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects

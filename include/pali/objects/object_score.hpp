@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Byte range of each token in `tokenizer::decode(tokens)`: one per token, consecutive. The range of a byte piece is its one byte, or the
 /// U+FFFD that replaces it. Control pieces, including end of sequence, have an empty range. Compute the ranges once per answer and use them
@@ -74,4 +74,4 @@ namespace pali { inline namespace PALI_ABI {
     return count > 0 && mean > 0 ? static_cast<float>(std::min(mean, 1.0)) : 0.f; // NaN becomes 0
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects

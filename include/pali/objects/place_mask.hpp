@@ -18,9 +18,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
-
-namespace object_detail {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
@@ -100,7 +98,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 
 [[nodiscard]] inline std::vector<std::uint8_t> hard_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
-        return kernels::make_exact_resample_weights(in, part.size, 1.0, image_detail::bilinear_weight, part.first, part.count);
+        return kernels::make_exact_resample_weights(in, part.size, 1.0, bilinear_weight, part.first, part.count);
     };
     const std::vector<float> from(values.data(), values.data() + values.size());
     const auto sums = resample<float_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
@@ -111,8 +109,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
 
 [[nodiscard]] inline std::vector<std::uint8_t> soft_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
-        return kernels::in_fixed_point(
-            kernels::make_exact_resample_weights(in, part.size, 2.0, image_detail::bicubic_weight, part.first, part.count));
+        return kernels::in_fixed_point(kernels::make_exact_resample_weights(in, part.size, 2.0, bicubic_weight, part.first, part.count));
     };
     std::vector<std::uint8_t> from(values.size());
     std::transform(values.data(), values.data() + values.size(), from.begin(), [](float v) {
@@ -138,8 +135,6 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
-} // namespace object_detail
-
 /**
  * Scales a decoded mask to its box and places it in a mask of the image's size.
  *
@@ -156,20 +151,20 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
  */
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const std::array<std::uint16_t, 4>& loc, std::size_t width,
                                      std::size_t height, mask_style style = mask_style::hard, int loc_divisor = 1024) {
-    object_detail::check_divisor("place_mask", loc_divisor);
+    check_divisor("place_mask", loc_divisor);
     const auto pixel = [&](std::uint16_t at, std::size_t side) { // divides before multiplying: the rounding can change the truncated result
-        return object_detail::whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
+        return whole_pixel(static_cast<double>(at) / loc_divisor * static_cast<double>(side), style);
     };
-    return object_detail::place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)},
-                                   width, height, style);
+    return place_at(values, {pixel(loc[1], width), pixel(loc[0], height), pixel(loc[3], width), pixel(loc[2], height)}, width, height,
+                    style);
 }
 
 /// Places a mask at a box in pixels, clipped to the image. Throws `invalid_argument` if `values` is empty, if the box is not finite, or if
 /// a side of it is longer than 2^24 pixels.
 [[nodiscard]] inline mask place_mask(const tensor<2>& values, const box& where, std::size_t width, std::size_t height,
                                      mask_style style = mask_style::hard) {
-    const auto pixel = [&](float at) { return object_detail::whole_pixel(static_cast<double>(at), style); };
-    return object_detail::place_at(values, {pixel(where.x0), pixel(where.y0), pixel(where.x1), pixel(where.y1)}, width, height, style);
+    const auto pixel = [&](float at) { return whole_pixel(static_cast<double>(at), style); };
+    return place_at(values, {pixel(where.x0), pixel(where.y0), pixel(where.x1), pixel(where.y1)}, width, height, style);
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::objects

@@ -85,7 +85,7 @@ struct run_lengths {
 /// Parses a compressed string. Throws `malformed_file` if it does not encode a mask of width x height pixels.
 [[nodiscard]] inline run_lengths read_runs(std::string_view text, std::size_t width, std::size_t height) {
     constexpr std::size_t most = std::size_t{1} << 40; // pixels: far more than any image has, yet no sum overflows 64 bits
-    const auto fail = [&](error_text&& what) {
+    const auto fail = [&](core::error_text&& what) {
         throw error(errc::malformed_file, {"run lengths for a mask of ", width, " x ", height, ": ", std::move(what).str()});
     };
     if (height != 0 && width > most / height) fail("too large");

@@ -4,7 +4,7 @@
 #include <pali/config/concepts.hpp>
 #include <pali/layers/linear.hpp>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Maps patches of the vision tower to tokens of the decoder (arXiv 2407.07726, section 3.1).
 template <model_config Config, weight_storage Storage>
@@ -22,4 +22,4 @@ struct projector {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

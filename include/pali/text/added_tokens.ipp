@@ -19,7 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// An added token and its matching rules; the flags are those of transformers' AddedToken.
 struct added_token {
@@ -120,4 +120,4 @@ private:
     std::vector<bool> m_begins = std::vector<bool>(256); // first bytes of all tokens
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

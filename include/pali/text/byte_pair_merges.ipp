@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// A BPE merge: ids of the two pieces and of the result.
 struct piece_merge {
@@ -168,4 +168,4 @@ private:
     std::vector<std::uint32_t> m_bytes = std::vector<std::uint32_t>(256); // ids of the byte pieces
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

@@ -10,7 +10,7 @@
 #include <iterator>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Inclusive range of code points.
 struct code_range {
@@ -179,4 +179,4 @@ template <std::size_t N>
     return all - text.size();
 }
 
-}}} // namespace pali::detail
+}}} // namespace pali::PALI_ABI::text

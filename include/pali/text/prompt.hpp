@@ -14,6 +14,8 @@
 
 namespace pali { inline namespace PALI_ABI {
 
+namespace text {
+
 /// Returns the part of a user's prompt that is encoded. Removes the markers that the layout adds itself: any number of leading "<image>"
 /// and "<bos>" with the white space around them, and one trailing "\n" or "\r\n". Keeps everything else, as transformers does: other spaces
 /// at both ends, and newlines inside.
@@ -61,8 +63,6 @@ struct prompt_layout {
     return out;
 }
 
-namespace prompt_detail {
-
 /// The 35 languages of COCO-35L in which PaliGemma was trained to answer (big_vision, configs/proj/paligemma/transfers/coco35l.py), and
 /// "en", which other tasks use.
 inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr",
@@ -87,29 +87,31 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     return word == "zh" || std::find(languages.begin(), languages.end(), word) != languages.end();
 }
 
-} // namespace prompt_detail
+} // namespace text
 
 /// A caption prompt such as "caption en", in PaliGemma's training format (big_vision, configs/proj/paligemma/transfers). `language` is
 /// "en", "de", ..., or a complete caption prompt: "caption en", "cap en" or "describe en", possibly with more words. Throws
 /// errc::invalid_prompt for anything else.
 [[nodiscard]] inline std::string caption_prompt(std::string_view language) {
-    const std::string_view text = read_prompt(language);
+    const std::string_view text = text::read_prompt(language);
     for (const std::string_view verb : {"caption ", "cap ", "describe "})
         if (text.starts_with(verb)) return std::string(text);
-    if (!prompt_detail::is_language(text))
+    if (!text::is_language(text))
         throw error(errc::invalid_prompt,
-                    {in_quotes(text), " is neither a language (en, de, zh-Hans) nor a caption prompt (caption en, describe en)"});
+                    {core::in_quotes(text), " is neither a language (en, de, zh-Hans) nor a caption prompt (caption en, describe en)"});
     return "caption " + std::string(text);
 }
 /// A question prompt such as "answer en where is the cat?", in the same format. If `question` is already a complete prompt ("answer de
 /// ...", "question en ..."), it is kept. Throws errc::invalid_prompt if `language` is not a language.
 [[nodiscard]] inline std::string answer_prompt(std::string_view question, std::string_view language) {
-    const std::string_view text = read_prompt(question);
-    if (prompt_detail::begins_with(text, "answer ") || prompt_detail::begins_with(text, "question ")) return std::string(text);
-    if (!prompt_detail::is_language(language))
-        throw error(errc::invalid_prompt, {in_quotes(language), " is not a language; use en, de, zh-Hans, ..."});
+    const std::string_view text = text::read_prompt(question);
+    if (text::begins_with(text, "answer ") || text::begins_with(text, "question ")) return std::string(text);
+    if (!text::is_language(language))
+        throw error(errc::invalid_prompt, {core::in_quotes(language), " is not a language; use en, de, zh-Hans, ..."});
     return "answer " + std::string(language) + ' ' + std::string(text);
 }
+
+namespace text {
 
 /// Tokens of an answer, for scoring or training: the unmodified text and EOS.
 [[nodiscard]] inline std::vector<token> encode_answer(const tokenizer& text, std::string_view answer) {
@@ -117,5 +119,7 @@ inline constexpr std::array<std::string_view, 36> languages{"ar", "bn", "cs",  "
     out.push_back(text.eos());
     return out;
 }
+
+} // namespace text
 
 }} // namespace pali::PALI_ABI

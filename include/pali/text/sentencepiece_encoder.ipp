@@ -17,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Builds sentencepiece's tables on a background thread: Gemma's take 0.1 s, and the image is usually processed before any text is encoded.
 class sentencepiece_encoder {
@@ -94,4 +94,4 @@ private:
     mutable std::thread m_loading; // not std::jthread, which is only experimental in libc++ 19
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

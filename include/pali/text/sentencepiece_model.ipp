@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// The fields of a ModelProto that matter for a Gemma-style vocabulary; views into the parsed bytes. Defaults as in
 /// sentencepiece_model.proto.
@@ -221,4 +221,4 @@ PALI_INLINE void check_kind(const sentencepiece_model& model, const std::string&
     return out;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

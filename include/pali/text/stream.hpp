@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Decodes a stream of tokens. The concatenation of all push() results and finish() equals `tokenizer::decode` of all tokens, for any
 /// tokens. Each result is valid UTF-8. Refers to the tokenizer, which must outlive the stream.
@@ -48,4 +48,4 @@ private:
     std::string m_ready;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::text

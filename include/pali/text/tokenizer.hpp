@@ -103,6 +103,8 @@ private:
     std::unique_ptr<parts> m_parts;
 };
 
+namespace text {
+
 /// Appends a text piece as decoded: U+2581 becomes a space.
 inline void append_piece(std::string& out, std::string_view piece) {
     constexpr std::string_view space = "\xE2\x96\x81";
@@ -112,6 +114,8 @@ inline void append_piece(std::string& out, std::string_view piece) {
     }
     out += piece;
 }
+
+} // namespace text
 
 }} // namespace pali::PALI_ABI
 

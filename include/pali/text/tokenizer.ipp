@@ -24,9 +24,9 @@ PALI_INLINE tokenizer::tokenizer(const std::filesystem::path& path, std::optiona
         p.read_json(path);
     } else {
         p.read_model(folder ? model : path);
-        if (folder && fs::exists(json, failure)) p.add(json.string(), detail::read_tokenizer_json(json, true).added);
+        if (folder && fs::exists(json, failure)) p.add(json.string(), text::read_tokenizer_json(json, true).added);
     }
-    if (folder && fs::exists(more, failure)) p.add(more.string(), detail::read_added_tokens(detail::read_whole_file(more), more.string()));
+    if (folder && fs::exists(more, failure)) p.add(more.string(), text::read_added_tokens(text::read_whole_file(more), more.string()));
     p.reserve(image);
     p.find_ids();
     p.find_places();
@@ -43,8 +43,8 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
     if (text.size() > most / 3)
         throw error(errc::invalid_prompt, {"a text of ", text.size(), " bytes cannot be encoded; at most ", most / 3, " are supported"});
     std::string valid;
-    if (!is_utf8(text)) {
-        append_characters(valid, text, true);
+    if (!core::is_utf8(text)) {
+        core::append_characters(valid, text, true);
         text = valid;
     }
     std::vector<token> out;
@@ -53,7 +53,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
         text,
         [&](std::string_view part) {
             p.normalized.split(
-                detail::with_visible_spaces(part),
+                text::with_visible_spaces(part),
                 [&](std::string_view rest) {
                     if (!p.sentencepiece || !p.sentencepiece->encode(rest, out)) p.merger->encode(rest, out);
                 },
@@ -65,7 +65,7 @@ PALI_INLINE std::vector<token> tokenizer::encode(std::string_view text) const {
 
 PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
     std::string out, run; // run: consecutive byte pieces
-    const auto flush = [&] { append_characters(out, run, true), run.clear(); };
+    const auto flush = [&] { core::append_characters(out, run, true), run.clear(); };
     for (const token id : ids) {
         const piece_kind what = kind(id);
         if (what == piece_kind::byte) {
@@ -73,7 +73,7 @@ PALI_INLINE std::string tokenizer::decode(std::span<const token> ids) const {
             continue;
         }
         flush();
-        if (what == piece_kind::text) append_piece(out, piece(id));
+        if (what == piece_kind::text) text::append_piece(out, piece(id));
         else if (what == piece_kind::unknown) out += unknown_text();
     }
     flush();
@@ -95,11 +95,11 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
                                                                                                          : piece_kind::hidden;
     }
     switch (p.at(id).type) {
-    case detail::piece_type::byte:
+    case text::piece_type::byte:
         return piece_kind::byte;
-    case detail::piece_type::control:
+    case text::piece_type::control:
         return piece_kind::hidden;
-    case detail::piece_type::unknown:
+    case text::piece_type::unknown:
         return piece_kind::unknown;
     default:
         return piece_kind::text;
@@ -107,8 +107,8 @@ PALI_INLINE piece_kind tokenizer::kind(token id) const noexcept {
 }
 
 PALI_INLINE unsigned char tokenizer::byte(token id) const noexcept {
-    return m_parts->in_model(id) && m_parts->at(id).type == detail::piece_type::byte
-               ? static_cast<unsigned char>(detail::byte_of_piece(m_parts->at(id).text))
+    return m_parts->in_model(id) && m_parts->at(id).type == text::piece_type::byte
+               ? static_cast<unsigned char>(text::byte_of_piece(m_parts->at(id).text))
                : static_cast<unsigned char>(0);
 }
 
@@ -152,7 +152,7 @@ PALI_INLINE std::optional<token> tokenizer::seg(std::size_t i) const noexcept {
     return i < m_parts->seg.size() && m_parts->seg[i] >= 0 ? std::optional(m_parts->seg[i]) : std::nullopt;
 }
 
-PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return detail::place_of(id, m_parts->loc); }
-PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return detail::place_of(id, m_parts->seg); }
+PALI_INLINE std::optional<std::size_t> tokenizer::loc_number(token id) const noexcept { return text::place_of(id, m_parts->loc); }
+PALI_INLINE std::optional<std::size_t> tokenizer::seg_number(token id) const noexcept { return text::place_of(id, m_parts->seg); }
 
 }} // namespace pali::PALI_ABI

@@ -13,7 +13,7 @@
 #include <string>
 #include <system_error>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 [[nodiscard]] PALI_INLINE std::string read_whole_file(const std::filesystem::path& path) {
     constexpr std::uintmax_t largest = 256u << 20; // Gemma's tokenizer.model has 4 MB
@@ -52,4 +52,4 @@ namespace pali { inline namespace PALI_ABI { namespace detail {
     return names;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

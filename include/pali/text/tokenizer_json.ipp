@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Accepts only the configuration of transformers' GemmaTokenizer.
 PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
@@ -102,4 +102,4 @@ PALI_INLINE void check_settings(const tokenizer_json_handler& read) {
     return out;
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

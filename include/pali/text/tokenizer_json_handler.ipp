@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// The parts of a tokenizer.json that encoding needs. `words` refers to the memory of `texts`, whose address does not change when the
 /// object is moved.
@@ -299,4 +299,4 @@ private:
     std::map<std::string, int, std::less<>> m_entry_keys;
 };
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { namespace detail {
+namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Piece types, numbered as in sentencepiece_model.proto.
 enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
@@ -106,4 +106,4 @@ PALI_INLINE void check_pieces(vocabulary& words, const std::string& file) {
     }
 }
 
-}}} // namespace pali::PALI_ABI::detail
+}}} // namespace pali::PALI_ABI::text

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// The vision tower (Zhai et al., arXiv 2303.15343): patch embedding, learned positions, blocks, final norm; no pooling.
 template <vision_config Config, weight_storage Storage>
@@ -54,4 +54,4 @@ private:
     PALI_FLATTEN void add_positions(matrix_view& x) const noexcept { xt::noalias(arch::view(x)) += arch::floats(positions); }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

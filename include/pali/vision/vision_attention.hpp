@@ -10,7 +10,7 @@
 #include <concepts>
 #include <cstddef>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Multi-head attention with biases and without a mask. Dosovitskiy et al., arXiv 2010.11929; transformers SiglipAttention.
 template <vision_config Config, weight_storage Storage>
@@ -62,4 +62,4 @@ private:
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

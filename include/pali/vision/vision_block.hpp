@@ -6,7 +6,7 @@
 #include <pali/layers/residual.hpp>
 #include <pali/vision/vision_attention.hpp>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// Two linear maps with the tanh approximation of GELU between them.
 template <vision_config Config, weight_storage Storage>
@@ -55,4 +55,4 @@ struct siglip_block {
     }
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::nn::PALI_SIMD

@@ -29,7 +29,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace weights { inline namespace PALI_SIMD {
 
 /// Collects the tensors that a model requests, reports all mismatches in one error, then fills the requested members. The members must not
 /// move before they are filled. Usage: binder b(tensors, "folder"); module.bind(b.root()); b.check(hint); memory = b.finish(...).
@@ -235,19 +235,17 @@ private:
     void want(const tensor_info& tensor, bool small, std::function<void(const Element*)> set) {
         const std::size_t bytes = tensor.count() * sizeof(Element);
         if (tensor.type == (std::is_same_v<Element, float> ? dtype::f32 : dtype::bf16)) {
-            m_jobs.push_back({&tensor, bytes, small, weights_detail::as_stored{[set = std::move(set)](const std::byte* at) {
-                                  set(reinterpret_cast<const Element*>(at));
-                              }}});
+            m_jobs.push_back({&tensor, bytes, small,
+                              as_stored{[set = std::move(set)](const std::byte* at) { set(reinterpret_cast<const Element*>(at)); }}});
             return;
         }
-        m_jobs.push_back(
-            {&tensor, bytes, small, weights_detail::converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
-                 auto* const to = reinterpret_cast<Element*>(memory);
-                 constexpr std::size_t piece = std::size_t{1} << 18;
-                 threads.run_blocks(tensor.count(), piece,
-                                    [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
-                 set(to);
-             }}});
+        m_jobs.push_back({&tensor, bytes, small, converted{[&tensor, set = std::move(set)](std::byte* memory, thread_pool& threads) {
+                              auto* const to = reinterpret_cast<Element*>(memory);
+                              constexpr std::size_t piece = std::size_t{1} << 18;
+                              threads.run_blocks(tensor.count(), piece,
+                                                 [&](std::size_t first, std::size_t n) { convert(tensor, first, n, to + first); });
+                              set(to);
+                          }}});
     }
     template <class Element>
     void want_matrix(const tensor_info& tensor, rows<const Element>& to, const std::vector<std::size_t>& shape) {
@@ -258,7 +256,7 @@ private:
     template <class Element>
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
         m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
-                          weights_detail::converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
+                          converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
                               auto* const numbers = reinterpret_cast<Element*>(memory);
                               threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
@@ -306,13 +304,13 @@ private:
     }
 
     void want_bytes(const tensor_info& tensor, std::function<void(const std::byte*)> set) {
-        m_jobs.push_back({&tensor, tensor.bytes.size(), false, weights_detail::as_stored{std::move(set)}});
+        m_jobs.push_back({&tensor, tensor.bytes.size(), false, as_stored{std::move(set)}});
     }
     template <std::size_t Bits>
     void want_rounded(const tensor_info& tensor, quantized_rows<Bits>& to) {
-        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false,
-                          weights_detail::converted{
-                              [&tensor, &to](std::byte* memory, thread_pool& threads) { to = quantize<Bits>(tensor, memory, threads); }}});
+        m_jobs.push_back({&tensor, quantized_bytes<Bits>(tensor), false, converted{[&tensor, &to](std::byte* memory, thread_pool& threads) {
+                              to = quantize<Bits>(tensor, memory, threads);
+                          }}});
     }
     void want_vector(const tensor_info& tensor, const float*& to) {
         want<float>(tensor, true, [&to](const float* data) { to = data; });
@@ -335,7 +333,7 @@ private:
     std::map<dtype, short_list> m_unread; // names of tensors with an unsupported dtype
     other_codes m_codes;
     std::set<std::string> m_prefixes; // see tensor_names
-    std::vector<weights_detail::placed_tensor> m_jobs;
+    std::vector<placed_tensor> m_jobs;
 };
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::weights::PALI_SIMD

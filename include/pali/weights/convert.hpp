@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// Whether weights of this dtype are supported: F32, BF16, F16.
 [[nodiscard]] constexpr bool is_convertible(dtype type) noexcept { return type == dtype::f32 || type == dtype::bf16 || type == dtype::f16; }
@@ -27,8 +27,6 @@ inline constexpr const char* conversion_cure =
     "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
-namespace detail {
-
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
@@ -39,8 +37,6 @@ void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     }
 }
 
-} // namespace detail
-
 /// Converts elements [first, first + count) of `tensor` to `to`, exactly or rounded to nearest even. The dtype must be convertible.
 template <class To>
 void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To* to) noexcept {
@@ -48,12 +44,12 @@ void convert(const tensor_info& tensor, std::size_t first, std::size_t count, To
     const std::byte* const from = tensor.bytes.data() + first * size_of(tensor.type);
     switch (tensor.type) {
     case dtype::bf16:
-        return detail::convert_as<bfloat16>(from, count, to);
+        return convert_as<bfloat16>(from, count, to);
     case dtype::f16:
-        return detail::convert_as<float16>(from, count, to);
+        return convert_as<float16>(from, count, to);
     default:
-        return detail::convert_as<float>(from, count, to);
+        return convert_as<float>(from, count, to);
     }
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// Index of the first element that is NaN or infinite; std::nullopt if there is none, or if the dtype is not BF16, F16 or F32.
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
@@ -56,4 +56,4 @@ namespace pali { inline namespace PALI_ABI {
     return found;
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights

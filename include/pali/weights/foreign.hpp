@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The unsupported format of quantized weights: "AWQ", "GPTQ", "MLX", "bitsandbytes", "compressed-tensors" or "FP8 with scales"; empty for
 /// unquantized weights and for pali's own format.
@@ -65,4 +65,4 @@ inline void refuse_foreign_format(const tensor_table& tensors, const std::string
                      ", which is not supported; use the original checkpoint in BF16, F16 or F32: it can be loaded as int8 or int4"});
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights

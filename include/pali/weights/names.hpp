@@ -15,7 +15,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// Converts a tensor name to that of the published checkpoints. Since 4.52, transformers prepends "model.", drops the decoder's inner
 /// "model." and moves the head to the top level. Version 5 also drops "vision_model.", and its saved files mix old and new names. A model
@@ -40,8 +40,6 @@ namespace pali { inline namespace PALI_ABI {
         if (name.starts_with(prefix.now)) return std::string(prefix.published) + std::string(name.substr(prefix.now.size()));
     return std::string(name);
 }
-
-namespace detail {
 
 /// Removes the segments that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 [[nodiscard]] inline std::string without_wrappers(std::string_view name) {
@@ -72,8 +70,6 @@ namespace detail {
     return std::nullopt;
 }
 
-} // namespace detail
-
 /// Published names of a checkpoint's tensors, which a wrapper or a training program may have renamed. Segments of wrappers are removed
 /// wherever they occur. A prefix ("module.", "base_model.model.", "student.") is removed if all decoder tensors have it, even if other
 /// tensors lack it.
@@ -82,13 +78,12 @@ public:
     /// Reads only the names.
     explicit tensor_names(const tensor_table& tensors) {
         for (const auto& [name, tensor] : tensors)
-            if (const std::string plain = detail::without_wrappers(name); const auto prefix = detail::prefix_of_decoder(plain))
-                m_prefixes.emplace(*prefix);
+            if (const std::string plain = without_wrappers(name); const auto prefix = prefix_of_decoder(plain)) m_prefixes.emplace(*prefix);
     }
 
     /// The published name of the tensor `name` of the file. An unknown name is returned unchanged, or without its prefix and wrappers.
     [[nodiscard]] std::string published(std::string_view name) const {
-        const std::string plain = detail::without_wrappers(name);
+        const std::string plain = without_wrappers(name);
         const std::string_view prefix = m_prefixes.size() == 1 ? std::string_view(*m_prefixes.begin()) : std::string_view();
         return published_name(plain.starts_with(prefix) ? std::string_view(plain).substr(prefix.size()) : std::string_view(plain));
     }
@@ -135,4 +130,4 @@ private:
     return published.ends_with(".position_ids") || published.ends_with(".rotary_emb.inv_freq");
 }
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights

@@ -10,7 +10,7 @@
 #include <functional>
 #include <variant>
 
-namespace pali { inline namespace PALI_ABI { namespace weights_detail {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
@@ -42,4 +42,4 @@ struct placed_tensor {
     }
 };
 
-}}} // namespace pali::PALI_ABI::weights_detail
+}}} // namespace pali::PALI_ABI::weights

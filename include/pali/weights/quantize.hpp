@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI { inline namespace PALI_SIMD {
+namespace pali { inline namespace PALI_ABI { namespace weights { inline namespace PALI_SIMD {
 
 /// Describes the sizes that quantized_rows supports, for messages.
 template <std::size_t Bits>
@@ -50,4 +50,4 @@ quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thre
     return {codes, scales, count, width};
 }
 
-}}} // namespace pali::PALI_ABI::PALI_SIMD
+}}}} // namespace pali::PALI_ABI::weights::PALI_SIMD

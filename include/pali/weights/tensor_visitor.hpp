@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace pali { inline namespace PALI_ABI {
+namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /**
  * A node in the tree of names: the argument of bind(). Each module calls it once per tensor, with the published name, the member that holds
@@ -34,4 +34,4 @@ concept tensor_visitor = requires(const V& at, const std::string& name, rows<con
     { at.omits_or_repeats(name, name) } -> std::convertible_to<bool>;
 };
 
-}} // namespace pali::PALI_ABI
+}}} // namespace pali::PALI_ABI::weights

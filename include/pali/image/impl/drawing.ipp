@@ -180,29 +180,29 @@ PALI_INLINE image draw(const image& image, std::span<const mark> marks, const dr
         throw error(errc::invalid_argument, {"draw: opacity is ", options.opacity, " and scale is ", options.scale,
                                              "; opacity must be 0 to 1, scale above 0 and at most 100"});
     const sizes size(image, options.scale);
-    const std::vector<placed_mark> placed = place(image, marks, size);
+    const std::vector<image_detail::placed_mark> placed = image_detail::place(image, marks, size);
     pali::image made = image;
-    for (const placed_mark& m : placed) {
-        if (!m.inside.empty()) fill(made, *m.what->inside, m.paint, options.opacity);
-        else if (m.box) fill(made, m.box->grown(-size.outline), m.paint, level(options.opacity / 3));
+    for (const image_detail::placed_mark& m : placed) {
+        if (!m.inside.empty()) image_detail::fill(made, *m.what->inside, m.paint, options.opacity);
+        else if (m.box) image_detail::fill(made, m.box->grown(-size.outline), m.paint, image_detail::level(options.opacity / 3));
     }
-    for (const placed_mark& m : placed) {
+    for (const image_detail::placed_mark& m : placed) {
         const bool has_mask = !m.inside.empty();
         if (m.box) { // a box that has a mask gets a thinner line
             const int thickness = has_mask ? std::max(1, size.outline / 2) : size.outline;
-            frame(made, m.box->grown(size.rim), size.rim, {}, rim_alpha);
-            frame(made, *m.box, thickness, m.paint, 255);
-            frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
+            image_detail::frame(made, m.box->grown(size.rim), size.rim, {}, rim_alpha);
+            image_detail::frame(made, *m.box, thickness, m.paint, 255);
+            image_detail::frame(made, m.box->grown(-thickness), size.rim, {}, rim_alpha);
         }
         if (has_mask) {
             const float half = std::max(static_cast<float>(size.outline), 1.5f) / 2; // thinner lines between two pixels would look pale
             const float rim = static_cast<float>(size.rim);
-            const contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
+            const image_detail::contour edge(*m.what->inside, m.inside, size.outline / 2 + size.rim + 2);
             edge.stroke(made, half, half + rim, {}, static_cast<float>(rim_alpha) / 255);
             edge.stroke(made, 0, half, m.paint, 1);
         }
     }
-    draw_labels(made, placed, size, options);
+    image_detail::draw_labels(made, placed, size, options);
     return made;
 }
 

@@ -112,8 +112,8 @@ PALI_INLINE image decode_image(std::span<const std::byte> bytes, const read_opti
 
 PALI_INLINE image read_image(const std::filesystem::path& path, const read_options& options) {
     const std::string name = path.string();
-    const auto cannot_open = [&](error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
-    if (std::filesystem::is_directory(detail::require_path(path, "image"))) throw cannot_open("is a folder; an image file is needed");
+    const auto cannot_open = [&](core::error_text&& why) { return error(errc::cannot_open, {name, ": ", std::move(why).str()}); };
+    if (std::filesystem::is_directory(core::require_path(path, "image"))) throw cannot_open("is a folder; an image file is needed");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw cannot_open("the image cannot be read");
 

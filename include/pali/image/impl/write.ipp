@@ -210,14 +210,14 @@ PALI_INLINE std::vector<std::byte> encode_jpeg(const image& image, int quality) 
 #endif
 }
 
-PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { write_file(path, encode_png(image)); }
+PALI_INLINE void write_png(const std::filesystem::path& path, const image& image) { core::write_file(path, encode_png(image)); }
 
 PALI_INLINE void write_png(const std::filesystem::path& path, std::size_t width, std::size_t height, std::span<const std::uint8_t> grey) {
-    write_file(path, encode_png(width, height, grey));
+    core::write_file(path, encode_png(width, height, grey));
 }
 
 PALI_INLINE void write_jpeg(const std::filesystem::path& path, const image& image, int quality) {
-    write_file(path, encode_jpeg(image, quality));
+    core::write_file(path, encode_jpeg(image, quality));
 }
 
 }} // namespace pali::PALI_ABI

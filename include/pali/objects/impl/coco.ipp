@@ -18,7 +18,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-namespace object_detail {
+namespace objects {
 
 /// Bounding rectangle (right and bottom exclusive) and number of the pixels inside.
 struct mask_extent {
@@ -109,11 +109,11 @@ struct coco_entries {
 
 [[nodiscard]] PALI_INLINE nlohmann::ordered_json coco_info() { return {{"description", "objects found by pali"}}; }
 
-} // namespace object_detail
+} // namespace objects
 
 struct coco_writer::parts {
-    object_detail::coco_entries entries;
-    nlohmann::ordered_json document = {{"info", object_detail::coco_info()},
+    objects::coco_entries entries;
+    nlohmann::ordered_json document = {{"info", objects::coco_info()},
                                        {"images", nlohmann::ordered_json::array()},
                                        {"annotations", nlohmann::ordered_json::array()},
                                        {"categories", nlohmann::ordered_json::array()}};
@@ -128,8 +128,8 @@ PALI_INLINE coco_writer::coco_writer(coco_writer&&) noexcept = default;
 PALI_INLINE coco_writer& coco_writer::operator=(coco_writer&&) noexcept = default;
 
 PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coco_masks masks) {
-    std::ifstream in = detail::open_file(path);
-    const auto fail = [&](error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
+    std::ifstream in = core::open_file(path);
+    const auto fail = [&](core::error_text&& what) { throw error(errc::malformed_file, {path.string(), ": ", std::move(what).str()}); };
     coco_writer made(masks);
     parts& p = *made.m_parts;
     p.document = nlohmann::ordered_json::parse(in, nullptr, false);
@@ -148,11 +148,11 @@ PALI_INLINE coco_writer coco_writer::read(const std::filesystem::path& path, coc
         }
     };
     read_list("images", p.entries.last_image, [&](const auto& one, std::int64_t) {
-        const std::string file = object_detail::name_of(one, "file_name");
+        const std::string file = objects::name_of(one, "file_name");
         return !file.empty() && p.entries.files.insert(file).second;
     });
     read_list("categories", p.entries.last_category, [&](const auto& one, std::int64_t id) {
-        const std::string name = object_detail::name_of(one, "name");
+        const std::string name = objects::name_of(one, "name");
         return !name.empty() && p.entries.categories.try_emplace(name, id).second;
     });
     read_list("annotations", p.entries.last_annotation, [](const auto&, std::int64_t) { return true; });
@@ -168,7 +168,7 @@ PALI_INLINE void coco_writer::add(const image_objects& image) {
     for (const object& o : image.objects) p.document["annotations"].push_back(p.entries.annotation(o, p.document["categories"]));
 }
 
-PALI_INLINE std::string coco_writer::text() const { return object_detail::coco_text(m_parts->document) + '\n'; }
+PALI_INLINE std::string coco_writer::text() const { return objects::coco_text(m_parts->document) + '\n'; }
 
 PALI_INLINE std::string coco_writer::results() const {
     auto list = nlohmann::ordered_json::array();
@@ -178,9 +178,9 @@ PALI_INLINE std::string coco_writer::results() const {
             if (a.contains(key) && !(a[key].is_array() && a[key].empty())) one[key] = a[key];
         list.push_back(std::move(one));
     }
-    return object_detail::coco_text(list) + '\n';
+    return objects::coco_text(list) + '\n';
 }
 
-PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { write_file(path, text()); }
+PALI_INLINE void coco_writer::write(const std::filesystem::path& path) const { core::write_file(path, text()); }
 
 }} // namespace pali::PALI_ABI

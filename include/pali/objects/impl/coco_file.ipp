@@ -15,10 +15,10 @@
 namespace pali { inline namespace PALI_ABI {
 
 struct coco_file::parts {
-    file_writer file;            // receives the images first
+    core::file_writer file;      // receives the images first
     std::filesystem::path aside; // annotations, which follow all images in the file
     std::fstream annotations;
-    object_detail::coco_entries entries;
+    objects::coco_entries entries;
     nlohmann::ordered_json categories = nlohmann::ordered_json::array();
 
     explicit parts(const std::filesystem::path& path) : file(path), aside(path) {
@@ -37,7 +37,7 @@ struct coco_file::parts {
 
 PALI_INLINE coco_file::coco_file(const std::filesystem::path& path, coco_masks masks) : m_parts(std::make_unique<parts>(path)) {
     m_parts->entries.masks = masks;
-    m_parts->file.write("{\"info\":" + object_detail::coco_text(object_detail::coco_info()) + ",\"images\":[");
+    m_parts->file.write("{\"info\":" + objects::coco_text(objects::coco_info()) + ",\"images\":[");
 }
 PALI_INLINE coco_file::~coco_file() = default;
 PALI_INLINE coco_file::coco_file(coco_file&&) noexcept = default;
@@ -48,10 +48,10 @@ PALI_INLINE void coco_file::declare(const std::string& label) { (void)m_parts->e
 PALI_INLINE void coco_file::add(const image_objects& image) {
     parts& p = *m_parts;
     const nlohmann::ordered_json entry = p.entries.image(image);
-    p.file.write((p.entries.last_image > 1 ? "," : "") + object_detail::coco_text(entry));
+    p.file.write((p.entries.last_image > 1 ? "," : "") + objects::coco_text(entry));
     for (const object& o : image.objects) {
         const nlohmann::ordered_json made = p.entries.annotation(o, p.categories);
-        p.annotations << (p.entries.last_annotation > 1 ? "," : "") << object_detail::coco_text(made);
+        p.annotations << (p.entries.last_annotation > 1 ? "," : "") << objects::coco_text(made);
     }
 }
 
@@ -65,7 +65,7 @@ PALI_INLINE void coco_file::finish() {
     while (p.annotations.read(bytes.data(), bytes.size()), p.annotations.gcount() > 0)
         p.file.write(std::string_view(bytes.data(), static_cast<std::size_t>(p.annotations.gcount())));
     if (p.annotations.bad()) p.file.fail();
-    p.file.write("],\"categories\":" + object_detail::coco_text(p.categories) + "}\n");
+    p.file.write("],\"categories\":" + objects::coco_text(p.categories) + "}\n");
     p.file.finish();
 }
 

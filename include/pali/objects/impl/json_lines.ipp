@@ -22,38 +22,37 @@ PALI_INLINE std::string objects_json(const image_objects& image) {
     for (std::size_t i = 0; i < image.objects.size(); ++i) {
         const object& o = image.objects[i];
         json box = json::array();
-        for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(object_detail::to_hundredths(static_cast<double>(v)));
-        objects.push_back(
-            {{"label", object_detail::utf8_of(o.label)}, {"score", object_detail::score_value(o.score)}, {"box", std::move(box)}});
-        if (!image.mask_files.empty() && !image.mask_files[i].empty()) objects.back()["mask"] = object_detail::utf8_of(image.mask_files[i]);
+        for (const float v : {o.box.x0, o.box.y0, o.box.x1, o.box.y1}) box.push_back(objects::to_hundredths(static_cast<double>(v)));
+        objects.push_back({{"label", objects::utf8_of(o.label)}, {"score", objects::score_value(o.score)}, {"box", std::move(box)}});
+        if (!image.mask_files.empty() && !image.mask_files[i].empty()) objects.back()["mask"] = objects::utf8_of(image.mask_files[i]);
     }
     json line;
-    object_detail::add_name(line, "file", image.file);
+    objects::add_name(line, "file", image.file);
     line["width"] = image.width;
     line["height"] = image.height;
     line["objects"] = std::move(objects);
-    if (!image.text.empty()) line["text"] = object_detail::utf8_of(image.text);
+    if (!image.text.empty()) line["text"] = objects::utf8_of(image.text);
     return line.dump();
 }
 
-namespace object_detail {
+namespace objects {
 
 /// The file that a line describes; empty if the line is not such an object.
 [[nodiscard]] PALI_INLINE std::string file_of_line(const std::string& line) {
     return name_of(nlohmann::ordered_json::parse(line, nullptr, false), "file");
 }
 
-} // namespace object_detail
+} // namespace objects
 
 PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(path) {
     constexpr std::string_view beginning = "{\"file\":";
     std::error_code failure;
     if (!std::filesystem::exists(path, failure)) return;
-    std::ifstream in = detail::open_file(path);
+    std::ifstream in = core::open_file(path);
     std::uintmax_t whole = 0; // bytes of complete lines
     std::size_t number = 1;
     for (std::string line; std::getline(in, line); ++number) {
-        const std::string file = object_detail::file_of_line(line);
+        const std::string file = objects::file_of_line(line);
         const bool is_last = in.eof(); // the line does not end with a line break
         // Removes the line only if it looks like one of ours, because `path` may name another file by mistake.
         const bool is_ours = beginning.starts_with(std::string_view(line).substr(0, beginning.size()));
@@ -66,7 +65,7 @@ PALI_INLINE json_lines::json_lines(const std::filesystem::path& path) : m_path(p
         if (file.empty() && !line.empty())
             throw error(errc::malformed_file, {path.string(), ": line ", number, " is not a JSON object with a \"file\""});
         if (!line.empty()) note(file);
-        if (is_last && !line.empty()) append_to_file(path, "\n");
+        if (is_last && !line.empty()) core::append_to_file(path, "\n");
         whole += line.size() + 1;
     }
     if (in.bad()) throw error(errc::cannot_open, {path.string(), ": cannot be read to the end"});
@@ -80,8 +79,8 @@ PALI_INLINE bool json_lines::contains(const std::string& file) const { return m_
 
 PALI_INLINE void json_lines::add(const image_objects& image) {
     if (image.file.empty() || m_files.contains(image.file))
-        throw error(errc::invalid_argument, {"json_lines: ", in_quotes(image.file), " is empty or was added before"});
-    append_to_file(m_path, objects_json(image) + '\n');
+        throw error(errc::invalid_argument, {"json_lines: ", core::in_quotes(image.file), " is empty or was added before"});
+    core::append_to_file(m_path, objects_json(image) + '\n');
     note(image.file);
 }
 

@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-namespace pali { inline namespace PALI_ABI { namespace object_detail {
+namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Rounds to a multiple of 1 / steps; 0 for values that are not finite, which JSON cannot represent.
 [[nodiscard]] inline double rounded(double value, double steps) noexcept {
@@ -74,4 +74,4 @@ inline void check_mask(const char* what, const image_objects& image, const objec
                                          image.width, " x ", image.height});
 }
 
-}}} // namespace pali::PALI_ABI::object_detail
+}}} // namespace pali::PALI_ABI::objects

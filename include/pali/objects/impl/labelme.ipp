@@ -13,7 +13,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-namespace object_detail {
+namespace objects {
 
 /// Bounding rectangle of the pixels inside (last row and column inclusive) and its content as gray bytes 0 and 255; empty if no pixel is
 /// inside.
@@ -34,33 +34,32 @@ struct mask_cutout {
     }
 };
 
-} // namespace object_detail
+} // namespace objects
 
 PALI_INLINE std::string labelme_text(const image_objects& image) {
     using json = nlohmann::ordered_json;
-    using object_detail::to_hundredths;
+    using objects::to_hundredths;
     json shapes = json::array();
     for (const object& o : image.objects) {
-        object_detail::check_mask("labelme_text", image, o);
-        const auto at = [](float v) { return to_hundredths(static_cast<double>(v)); };
+        objects::check_mask("labelme_text", image, o);
+        const auto at = [](float v) { return objects::to_hundredths(static_cast<double>(v)); };
         json shape = {{"label", category_name(o.label)},
                       {"points", {{at(o.box.x0), at(o.box.y0)}, {at(o.box.x1), at(o.box.y1)}}},
                       {"group_id", nullptr},
-                      {"description", json(object_detail::score_value(o.score)).dump()},
+                      {"description", json(objects::score_value(o.score)).dump()},
                       {"shape_type", "rectangle"},
                       {"flags", json::object()},
                       {"mask", nullptr}};
-        if (const object_detail::mask_cutout cut(o.mask); !cut.grey.empty()) {
+        if (const objects::mask_cutout cut(o.mask); !cut.grey.empty()) {
             shape["points"] = {{cut.x0, cut.y0}, {cut.x1, cut.y1}};
             shape["shape_type"] = "mask";
             shape["mask"] = image_detail::base64(encode_png(cut.x1 - cut.x0 + 1, cut.y1 - cut.y0 + 1, cut.grey));
         }
         shapes.push_back(std::move(shape));
     }
-    const json document = {{"version", "5.5.0"},          {"flags", json::object()},
-                           {"shapes", std::move(shapes)}, {"imagePath", object_detail::utf8_of(image.file)},
-                           {"imageData", nullptr},        {"imageHeight", image.height},
-                           {"imageWidth", image.width}};
+    const json document = {
+        {"version", "5.5.0"},   {"flags", json::object()},     {"shapes", std::move(shapes)}, {"imagePath", objects::utf8_of(image.file)},
+        {"imageData", nullptr}, {"imageHeight", image.height}, {"imageWidth", image.width}};
     return document.dump(2, ' ', true) + '\n'; // labelme reads files in the system encoding; ASCII is valid in all of them
 }
 
