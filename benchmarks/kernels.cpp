@@ -133,7 +133,7 @@ void attention(benchmark::State& state) {
     const auto q = random(tokens * width, 1), k = random(keys * head_dim, 2), v = random(keys * head_dim, 3);
     pali::core::aligned_vector<float> out(tokens * width);
     using key_values = pali::kernels::key_values<Element>;
-    pali::core::aligned_vector<Element> memory(key_values::numbers(shape.kv_heads, keys, head_dim));
+    pali::core::aligned_vector<Element> memory(key_values::elements(shape.kv_heads, keys, head_dim));
     const key_values seen{memory.data(), keys, head_dim};
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
         for (std::size_t t = 0; t < keys; ++t) seen.put(head, t, {k.data() + t * head_dim, head_dim}, {v.data() + t * head_dim, head_dim});

@@ -69,8 +69,8 @@ inline double cache_bytes(const pali::dynamic& c, pali::kv_type type, double tok
     using pali::kernels::key_values;
     constexpr std::size_t many = 4096; // tokens; a multiple of the cache's block size
     const std::size_t bytes = type == pali::kv_type::f32
-                                  ? key_values<float>::numbers(c.kv_heads, many, c.head_dim) * sizeof(float)
-                                  : key_values<pali::core::bfloat16>::numbers(c.kv_heads, many, c.head_dim) * sizeof(pali::core::bfloat16);
+                                  ? key_values<float>::elements(c.kv_heads, many, c.head_dim) * sizeof(float)
+                                  : key_values<pali::core::bfloat16>::elements(c.kv_heads, many, c.head_dim) * sizeof(pali::core::bfloat16);
     return of_layers * static_cast<double>(bytes) / many;
 }
 

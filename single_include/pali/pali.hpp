@@ -93,7 +93,8 @@ inline constexpr const char version[] = PALI_VERSION_TEXT(PALI_VERSION_MAJOR, PA
 namespace pali { inline namespace PALI_ABI {
 
 /// Tensors, scratch memory, threads, 16-bit floats, paths and UTF-8: the foundation of the other folders.
-namespace core {}
+namespace core {
+}
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace arch {
 using namespace core;
@@ -1052,7 +1053,7 @@ struct quantized_rows {
         return {padded(count) / strip, width / group, strip};
     }
     /// Bytes of the codes of `numbers` elements, which must be a multiple of the group.
-    [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
+    [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t elements) noexcept { return elements * Bits / 8; }
 
     /// Codes of strip `i`: (width / group, group_bytes).
     [[nodiscard]] const std::uint8_t* codes_of(std::size_t i) const noexcept { return codes + i * strip * bytes_of(width); }
@@ -2719,28 +2720,28 @@ struct key_values {
     std::size_t head_dim = 0; ///< elements of a head
 
     /// Elements of memory for `heads` heads. The memory must start at a cache line.
-    [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
-        return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
+    [[nodiscard]] static constexpr std::size_t elements(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
+        return heads * key_values{nullptr, capacity, head_dim}.head_elements();
     }
 
     /// Keys [64 · block, 64 · block + 64), transposed: (head_dim, 64).
     [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
-        return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
+        return {data + head * head_elements() + block * keys_a_block * key_depth(), keys_a_block};
     }
     /// Values of a head: (token, value_width()).
     [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
-        return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
+        return {data + head * head_elements() + tokens() * key_depth(), value_width()};
     }
     /// Elements of a value including padding: a multiple of 16, so that the weighted sums of values fill whole cache lines.
     [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
     /// An element of a key; not checked.
-    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept {
-        return keys(head, token / keys_a_block).at(number, token % keys_a_block);
+    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t element) const noexcept {
+        return keys(head, token / keys_a_block).at(element, token % keys_a_block);
     }
     /// An element of a value; not checked.
-    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept {
-        return values(head).at(token, number);
+    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t element) const noexcept {
+        return values(head).at(token, element);
     }
 
     /// Stores the key and the value of one token, head_dim elements each. Always inlined: it has vector instructions, and translation units
@@ -2775,10 +2776,108 @@ private:
         constexpr std::size_t pair = paired_rows<Element>::pair;
         return (head_dim + pair - 1) / pair * pair;
     }
-    [[nodiscard]] constexpr std::size_t head_numbers() const noexcept { return tokens() * (key_depth() + value_width()); }
+    [[nodiscard]] constexpr std::size_t head_elements() const noexcept { return tokens() * (key_depth() + value_width()); }
 };
 
 }}} // namespace pali::PALI_ABI::kernels
+
+// KV cache of one sequence, for all layers.
+
+#include <cstdlib>
+
+namespace pali { inline namespace PALI_ABI { namespace nn {
+
+/// Keys and values of earlier tokens: fixed capacity, one kernels::key_values per layer.
+class kv_cache {
+public:
+    /// An empty cache for up to `capacity` tokens. Throws std::bad_alloc.
+    template <decoder_config Config>
+    kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
+        : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
+          m_layer_bytes(layer_bytes(config, capacity, type)), m_bytes(m_layers * m_layer_bytes),
+          m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
+        if (!m_memory) throw std::bad_alloc();
+        void* place = m_memory.get();
+        std::size_t room = m_bytes + alignment;
+        m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
+    }
+
+    /// Bytes of one layer of a cache for `capacity` tokens.
+    template <decoder_config Config>
+    [[nodiscard]] static constexpr std::size_t layer_bytes(const Config& config, std::size_t capacity, kv_type type) noexcept {
+        const auto of = [&]<class Element>(const Element*) {
+            return kernels::key_values<Element>::elements(config.kv_heads, capacity, config.head_dim) * sizeof(Element);
+        };
+        return type == kv_type::f32 ? of(static_cast<float*>(nullptr)) : of(static_cast<bfloat16*>(nullptr));
+    }
+    /// Number of tokens in the cache.
+    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
+    /// Maximum number of tokens.
+    [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
+    /// Length of the prefix, whose tokens attend to each other in both directions: image, BOS, prompt, "\n".
+    [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
+    /// Bytes reserved for `capacity` tokens. The operating system commits pages on first write.
+    [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
+    /// Element type.
+    [[nodiscard]] kv_type type() const noexcept { return m_type; }
+
+    /// Empties the cache for a sequence with a bidirectional prefix of `prefix` tokens.
+    void start(std::size_t prefix) noexcept {
+        m_length = 0;
+        m_prefix = prefix;
+    }
+    /// Commits `count` tokens that were stored in every layer. Throws errc::capacity_exceeded.
+    void advance(std::size_t count) {
+        require(count);
+        m_length += count;
+    }
+    /// Throws errc::capacity_exceeded if `count` more tokens do not fit.
+    void require(std::size_t count) const {
+        if (m_length + count > m_capacity)
+            throw error(errc::capacity_exceeded,
+                        {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
+    }
+    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix. Always inlined, as
+    /// kernels::key_values::put() is.
+    PALI_ALWAYS_INLINE void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
+        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
+                    length <= m_capacity);
+        for (std::size_t layer = 0; layer < m_layers; ++layer)
+            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) PALI_ALWAYS_INLINE {
+                for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
+            });
+        m_length = length;
+        m_prefix = other.m_prefix;
+    }
+
+    /// Calls f with the kernels::key_values of a layer, of float or bfloat16.
+    template <class F>
+    PALI_ALWAYS_INLINE void visit(std::size_t layer, F&& f) const {
+        if (m_type == kv_type::f32) f(view<float>(layer));
+        else f(view<bfloat16>(layer));
+    }
+    /// Stores the key and the value, head_dim elements each, of one head and position. Always inlined, as kernels::key_values::put() is.
+    PALI_ALWAYS_INLINE void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
+                                  std::span<const float> value) noexcept {
+        PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
+        visit(layer, [&](const auto& all) PALI_ALWAYS_INLINE { all.put(head, position, key, value); });
+    }
+
+private:
+    template <class Element>
+    [[nodiscard]] kernels::key_values<Element> view(std::size_t layer) const noexcept {
+        return {.data = reinterpret_cast<Element*>(m_data + layer * m_layer_bytes), .capacity = m_capacity, .head_dim = m_head_dim};
+    }
+
+    static constexpr std::size_t alignment = 64; // bytes: a cache line
+
+    kv_type m_type;
+    std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
+    std::unique_ptr<void, void (*)(void*)> m_memory; // from calloc: zeroed, and pages that are never touched use no memory
+    std::byte* m_data = nullptr;                     // aligned pointer into m_memory
+};
+
+}}} // namespace pali::PALI_ABI::nn
 
 // The two kinds of forward pass.
 
@@ -2879,10 +2978,10 @@ public:
             m_arena.take(patches * width); // the output of attention
             const shape attended{heads, heads, head_dim};
             if (std::same_as<storage, bf16> && (m_with.avx512_bf16 || m_with.amx)) {
-                m_arena.take(kernels::key_values<bfloat16>::numbers(heads, patches, head_dim) / 2);
+                m_arena.take(kernels::key_values<bfloat16>::elements(heads, patches, head_dim) / 2);
                 attend<bfloat16>(attended, patches, patches, pass::prefill);
             } else {
-                m_arena.take(kernels::key_values<float>::numbers(heads, patches, head_dim));
+                m_arena.take(kernels::key_values<float>::elements(heads, patches, head_dim));
                 attend<float>(attended, patches, patches, pass::prefill);
             }
             linear<storage>(patches, width, {width}, pass::prefill);
@@ -3055,8 +3154,8 @@ namespace model_detail {
 template <class Matrix>
 [[nodiscard]] constexpr std::size_t matrix_bytes(std::size_t count, std::size_t width) noexcept {
     if constexpr (requires { Matrix::strip; }) {
-        const std::size_t numbers = Matrix::padded(count) * width;
-        return round_up(Matrix::bytes_of(numbers) + numbers / Matrix::group * sizeof(bfloat16), 64);
+        const std::size_t elements = Matrix::padded(count) * width;
+        return round_up(Matrix::bytes_of(elements) + elements / Matrix::group * sizeof(bfloat16), 64);
     } else {
         return round_up(count * width * sizeof(*Matrix::data), 64);
     }
@@ -3085,12 +3184,6 @@ template <class Weights, class Config>
     const std::size_t decoder_bytes = (tied ? 1 : 2) * without(config.vocab, hidden) + config.layers * layer + vector_bytes(hidden);
 
     return tower_bytes + with_bias(hidden, width) + decoder_bytes;
-}
-
-/// Bytes of kv_cache for `tokens` tokens.
-template <class Element, class Config>
-[[nodiscard]] constexpr std::size_t kv_cache_bytes(const Config& config, std::size_t tokens) noexcept {
-    return config.layers * kernels::key_values<Element>::numbers(config.kv_heads, tokens, config.head_dim) * sizeof(Element);
 }
 
 /// Bytes of the arena after an image, a prefill and the last decode step.
@@ -3132,8 +3225,7 @@ template <model_config Config, weight_storage Weights = bf16>
         for (const model_detail::memory_kernels& with : model_detail::all_kernels)
             scratch = std::max(scratch, model_detail::scratch_bytes<Weights>(config, tokens, options, with));
     return {.weights = model_detail::weight_bytes<Weights>(config, options.tied),
-            .kv_cache = options.kv_cache == kv_type::f32 ? model_detail::kv_cache_bytes<float>(config, tokens)
-                                                         : model_detail::kv_cache_bytes<core::bfloat16>(config, tokens),
+            .kv_cache = config.layers * nn::kv_cache::layer_bytes(config, tokens, options.kv_cache),
             .scratch = scratch};
 }
 
@@ -3166,8 +3258,8 @@ bool pin_this_thread(std::size_t i) noexcept;
 
 /// Cache sizes of one core, in bytes.
 struct cache_sizes {
-    std::size_t first = 0;  ///< L1 data
-    std::size_t second = 0; ///< L2; if cores share it, the size of the shared cache
+    std::size_t l1 = 0; ///< L1 data
+    std::size_t l2 = 0; ///< L2; if cores share it, the size of the shared cache
 };
 
 /// The cache sizes that the system reports; 0 where it reports none.
@@ -3646,16 +3738,16 @@ inline std::size_t append_characters(std::string& out, std::string_view bytes, b
 
 #include <map>
 
-namespace pali { inline namespace PALI_ABI { namespace objects {
+namespace pali { inline namespace PALI_ABI {
 
 /// The label as a one-line name: valid UTF-8, with a space for each control character; "object" if only spaces are left.
 [[nodiscard]] inline std::string category_name(std::string_view label) {
     std::string out;
     bool is_blank = true;
     while (!label.empty()) {
-        const std::size_t length = first_character(label).length;
+        const std::size_t length = core::first_character(label).length;
         const auto c = static_cast<unsigned char>(label[0]);
-        if (length == 0) out += replacement_character;
+        if (length == 0) out += core::replacement_character;
         else if (length == 1) out += c < 0x20 || c == 0x7f ? ' ' : label[0];
         else out += label.substr(0, length);
         is_blank = is_blank && out.back() == ' ';
@@ -3703,7 +3795,7 @@ private:
     std::map<std::string, std::size_t, std::less<>> m_numbers;
 };
 
-}}} // namespace pali::PALI_ABI::objects
+}} // namespace pali::PALI_ABI
 
 // An image and its detected objects, as input for the result writers.
 
@@ -4471,8 +4563,7 @@ enum class yolo_form {
 /// Returns one line per object. Coordinates are fractions of the image size, 0 to 1, with six decimals. The decimal separator is a point in
 /// every locale. New labels get new numbers in `categories`. Boxes are clipped to the image; those without area are dropped. A mask of
 /// several regions or with holes becomes one polygon: see joined(). The format has no scores.
-[[nodiscard]] inline std::string yolo_text(const image_objects& image, objects::category_list& categories,
-                                           yolo_form form = yolo_form::boxes) {
+[[nodiscard]] inline std::string yolo_text(const image_objects& image, category_list& categories, yolo_form form = yolo_form::boxes) {
     const auto share = [](double part) {
         const auto millionths = static_cast<std::uint64_t>(std::llround(part * 1e6));
         const std::string digits = std::to_string(millionths % 1'000'000);
@@ -4730,12 +4821,12 @@ template <std::size_t Half, class A>
 
 /// Elements of a row per step: one register of float32, or the two registers that a register of bfloat16 widens to.
 template <class A, weight_element Element>
-inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
+inline constexpr std::size_t elements_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
 
 /// Copies a row of activations in the order in which load_half() returns weights, zero-padded to whole pairs.
 template <class A, weight_element Element>
 void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = elements_at_once<A, Element>;
     const std::size_t whole = width / pair * pair;
     for (std::size_t k = 0; k < whole; k += pair) {
         if constexpr (std::same_as<Element, float>) {
@@ -4768,10 +4859,10 @@ struct partial_sums {
 /// Dot-product policy on xsimd: activations stay float32, weights of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct dot_floats_simd {
-    using number = float;                                                        ///< element type of packed activations
-    using element = Element;                                                     ///< element type of weights
-    static constexpr std::size_t lanes = arch::simd<A>::lanes;                   ///< floats of a register of sums
-    static constexpr std::size_t pair = dot_detail::numbers_at_once<A, Element>; ///< elements of a row per step
+    using input = float;                                                          ///< element type of packed activations
+    using element = Element;                                                      ///< element type of weights
+    static constexpr std::size_t lanes = arch::simd<A>::lanes;                    ///< floats of a register of sums
+    static constexpr std::size_t pair = dot_detail::elements_at_once<A, Element>; ///< elements of a row per step
     /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 if there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);
@@ -4894,7 +4985,7 @@ struct register_weigher {
     [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
     explicit register_weigher(float*) noexcept {}
 
-    void operator()(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay,
+    void operator()(rows<const typename Rows::input> p, const paired_rows<typename Rows::element>& v, const float* decay,
                     rows<float> y) const noexcept {
         constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
         for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
@@ -4913,7 +5004,7 @@ struct register_weigher {
 /// Weighted sums of rows on xsimd: weights stay float32, rows of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct rows_simd {
-    using number = float;                                      ///< element type of the weights p
+    using input = float;                                       ///< element type of the weights p
     using element = Element;                                   ///< element type of the rows of v
     using weigher = detail::register_weigher<rows_simd>;       ///< multiplies matrices of any size in register tiles
     static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< floats of a register of sums
@@ -5129,7 +5220,7 @@ namespace detail {
 template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
-    using number = typename Rows::number;
+    using input = typename Rows::input;
     using weigher = typename Rows::weigher;
 
     attention_shape shape;
@@ -5166,7 +5257,7 @@ struct attention_pass {
     /// Scratch memory of one thread: the scaled queries of a block, their scores, and one decay factor per query. The scores are turned
     /// into the weights of the values in place.
     struct room {
-        rows<number> queries, weights;
+        rows<input> queries, weights;
         rows<float> scores;
         float* decay;
     };
@@ -5178,8 +5269,8 @@ struct attention_pass {
         room r;
         r.decay = take(whole_lines(room_for));
         r.scores = {take(room_for * keys_a_block), of.count, keys_a_block};
-        r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
-        r.queries = {reinterpret_cast<number*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
+        r.weights = {reinterpret_cast<input*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(input)};
+        r.queries = {reinterpret_cast<input*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(input)};
         float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
             const float* const from = q[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
@@ -5195,7 +5286,7 @@ struct attention_pass {
                           end = std::min(of.sees.end, (part + 1) * keys_a_part);
         for (std::size_t first = begin; first < end; first += keys_a_block) {
             const std::size_t size = std::min(keys_a_block, end - first);
-            weigh(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
+            weigh(rows<const input>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = mask(of.first + i / group);
@@ -5203,7 +5294,7 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first),
+            weigh(rows<const input>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first),
                   at.decay, seen.sums);
         }
     }
@@ -5305,7 +5396,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
  * widened. Denormals count as zero. Needs arch::features::avx512_bf16.
  */
 struct dot_bf16_avx512 {
-    using number = bfloat16;                 ///< element type of packed activations
+    using input = bfloat16;                  ///< element type of packed activations
     using element = bfloat16;                ///< element type of weights
     static constexpr std::size_t lanes = 16; ///< floats of a register of sums
     static constexpr std::size_t pair = 32;  ///< elements of a row per step
@@ -5386,7 +5477,7 @@ private:
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
         struct line {
-            bfloat16 numbers[pair];
+            bfloat16 activations[pair];
         };
         const char *now = reinterpret_cast<const char*>(w.data), *next = reinterpret_cast<const char*>(w[C]);
         std::size_t column[C] = {};
@@ -5457,7 +5548,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 /// VDPBF16PS adds two products, of the elements of two rows, to each of sixteen sums. Weights are rounded to bfloat16. Rows are read in
 /// place, because they are stored interleaved in pairs. Needs arch::features::avx512_bf16.
 struct rows_bf16_avx512 {
-    using number = bfloat16;                                    ///< element type of the weights p
+    using input = bfloat16;                                     ///< element type of the weights p
     using element = bfloat16;                                   ///< element type of the rows of v
     using weigher = detail::register_weigher<rows_bf16_avx512>; ///< multiplies matrices of any size in register tiles
     static constexpr std::size_t lanes = 16;                    ///< floats of a register of sums
@@ -5701,19 +5792,19 @@ void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin,
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
-    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
+    std::int8_t decoded[matrix::group_bytes], row[matrix::strip][matrix::group];
     const auto sort = [&](std::size_t first) { // de-interleaves: four bytes of each row in turn -> rows
         for (std::size_t r = 0; r < matrix::strip; ++r)
-            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
+            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, decoded + matrix::byte_in_group(r, k), 4);
     };
     for (std::size_t at = 0; at < to.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
         if constexpr (Bits == 8) {
-            std::memcpy(numbers, codes, sizeof numbers);
+            std::memcpy(decoded, codes, sizeof decoded);
             sort(0);
         } else {
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
+            for (std::size_t j = 0; j < sizeof decoded; ++j) decoded[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
             sort(0);
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
+            for (std::size_t j = 0; j < sizeof decoded; ++j) decoded[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
             sort(in_bytes);
         }
         for (std::size_t r = 0; r < matrix::strip; ++r) {
@@ -6080,7 +6171,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 /// pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
-    using number = bfloat16;  ///< element type of the weights p
+    using input = bfloat16;   ///< element type of the weights p
     using element = bfloat16; ///< element type of the rows of v
 
     /// Rounds n weights to bfloat16 (nearest even) and zero-pads them to whole steps of 32. May be in place: a packed weight takes half
@@ -6231,12 +6322,12 @@ void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::
         }
         const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
         const bool counts = top >= least; // false for NaN
-        const float* const numbers = counts ? x : nothing;
+        const float* const values = counts ? x : nothing;
         const float inverse = counts ? 127.f / top : 0.f;
         std::int8_t rounded[group];
         int sum = 0;
         for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = numbers[i] * inverse; // rounds half away from zero, which vectorizes everywhere
+            const float scaled = values[i] * inverse; // rounds half away from zero, which vectorizes everywhere
             const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
             rounded[i] = static_cast<std::int8_t>(code);
             sum += code;
@@ -6412,7 +6503,7 @@ struct x86_dot {
     }
 
 private:
-    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/performance.md
+    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
 };
 
 using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2
@@ -6449,15 +6540,15 @@ private:
         std::fill(y, y + matrix::strip, 0.f);
         for (std::size_t g = 0; g < groups;
              ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * together, token_scales += together) {
-            std::int8_t numbers[matrix::group];
-            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * together, 4);
+            std::int8_t activations[matrix::group];
+            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(activations + k, token + k * together, 4);
             std::int32_t sums[matrix::strip] = {};
             for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
                 for (std::size_t n = 0; n < matrix::strip; ++n) {
                     const std::uint8_t byte = codes[matrix::byte_in_group(n, k)];
                     if constexpr (Bits == 8)
-                        sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(numbers[k]);
-                    else sums[n] += ((byte & 15) - 8) * numbers[k] + ((byte >> 4) - 8) * numbers[k + matrix::group / 2];
+                        sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(activations[k]);
+                    else sums[n] += ((byte & 15) - 8) * activations[k] + ((byte >> 4) - 8) * activations[k + matrix::group / 2];
                 }
             for (std::size_t n = 0; n < matrix::strip; ++n)
                 y[n] += static_cast<float>(scales[n]) * *token_scales * static_cast<float>(sums[n]);
@@ -6533,13 +6624,13 @@ template <class Dot, std::size_t Bits>
     using matrix = quantized_rows<Bits>;
     constexpr std::size_t groups = 2, width = groups * matrix::group, tokens = 4;
     alignas(64) std::array<std::uint8_t, groups * matrix::group_bytes> codes;
-    alignas(64) std::array<std::int8_t, tokens * width> numbers;
+    alignas(64) std::array<std::int8_t, tokens * width> activations;
     std::array<bfloat16, groups * matrix::strip> scales;
     std::array<float, tokens * groups> token_scales;
     std::array<std::int32_t, tokens * groups> begins;
     for (std::size_t i = 0; i < codes.size(); ++i)
         codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
-    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
+    for (std::size_t i = 0; i < activations.size(); ++i) activations[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
     std::fill(scales.begin(), scales.end(), bfloat16(1.f));
     std::fill(token_scales.begin(), token_scales.end(), 1.f);
     const matrix w{codes.data(), scales.data(), matrix::strip, width};
@@ -6547,11 +6638,11 @@ template <class Dot, std::size_t Bits>
         for (std::size_t g = 0; g < groups; ++g)
             for (std::size_t r = 0; r < R; ++r) {
                 std::int32_t sum = 0;
-                for (std::size_t k = 0; k < matrix::group; ++k) sum += numbers[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
+                for (std::size_t k = 0; k < matrix::group; ++k) sum += activations[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
                 begins[g * R + r] = (Bits == 4 ? -8 : -128) * sum;
             }
         const quantized_tokens x{
-            .codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
+            .codes = activations.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
         float got[R][matrix::strip], want[R][matrix::strip];
         Dot::dot(w, 0, 0, x, 0, got);
         dot_bytes_portable::dot(w, 0, 0, x, 0, want);
@@ -6631,8 +6722,8 @@ struct feature_map {
 
     feature_map() = default;
     /// View of memory of size() floats, whose border is already zero.
-    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
-        : data(memory), height(lines), width(columns), channels(numbers) {}
+    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t depth) noexcept
+        : data(memory), height(lines), width(columns), channels(depth) {}
     /// Converts feature_map<T> to feature_map<const T>.
     template <class U>
         requires(std::is_same_v<const U, T>)
@@ -7376,7 +7467,7 @@ struct dot_bytes_avx512 {
             const __m512 scale = as_floats(a_scales, b_scales);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r)
-                sums[r] = _mm512_fmadd_ps(__builtin_convertvector((numbers)products[r], __m512),
+                sums[r] = _mm512_fmadd_ps(__builtin_convertvector((int32_lanes)products[r], __m512),
                                           _mm512_mul_ps(scale, _mm512_set1_ps(scales[r])), sums[r]);
             a += matrix::group_bytes, b += matrix::group_bytes, a_scales += matrix::strip, b_scales += matrix::strip;
             activations += matrix::group * R, begins += R, scales += R;
@@ -7388,7 +7479,7 @@ struct dot_bytes_avx512 {
 private:
     // Vector extensions, used where the intrinsics of g++ 12 cause warnings.
     typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
-    typedef std::int32_t numbers __attribute__((vector_size(64)));
+    typedef std::int32_t int32_lanes __attribute__((vector_size(64)));
     typedef std::uint32_t words __attribute__((vector_size(64)));
     typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
 
@@ -7412,7 +7503,7 @@ private:
     PALI_TARGET("avx512f,avx512vnni")
     static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
         struct four {
-            std::int8_t numbers[4];
+            std::int8_t activations[4];
         };
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
@@ -7457,7 +7548,7 @@ struct dot_bytes_avx512_token {
     }
 
 private:
-    typedef std::int32_t numbers __attribute__((vector_size(64)));
+    typedef std::int32_t int32_lanes __attribute__((vector_size(64)));
 
     /// Read position: the next group of a strip and of a token.
     struct place {
@@ -7474,28 +7565,28 @@ private:
     PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
         using matrix = quantized_rows<Bits>;
         constexpr std::size_t registers = matrix::group_bytes / 64;
-        const __m512i numbers_of_group = load<Bits>(at.activations);
+        const __m512i group_activations = load<Bits>(at.activations);
         __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
         if constexpr (Bits == 4) {
             fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
             __m512i sixteenfold = _mm512_setzero_si512(); // products of the high 4 bits of the bytes
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
-                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
+                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(group_activations, fours_of[v]));
                 sixteenfold =
-                    _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
+                    _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(group_activations, fours_of[registers + v]));
             }
-            products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
+            products = (__m512i)((int32_lanes)products + ((int32_lanes)sixteenfold >> 4));
         } else { // the hardware prefetcher keeps up with 8 bits
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
                 const __m512i unsigned_codes =
                     _mm512_xor_si512(_mm512_loadu_si512(at.codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
-                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, fours_of[v]));
+                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(group_activations, fours_of[v]));
             }
         }
-        const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
-        const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
+        const auto lower = __builtin_shufflevector((int32_lanes)products, (int32_lanes)products, 0, 1, 2, 3, 4, 5, 6, 7);
+        const auto upper = __builtin_shufflevector((int32_lanes)products, (int32_lanes)products, 8, 9, 10, 11, 12, 13, 14, 15);
         const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(at.scales), _mm256_set1_ps(*at.token_scales));
         at.codes += matrix::group_bytes, at.scales += matrix::strip, at.activations += matrix::group, ++at.begins, ++at.token_scales;
         return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
@@ -7520,7 +7611,7 @@ private:
             return _mm512_loadu_si512(group);
         } else {
             struct half {
-                std::int8_t numbers[32];
+                std::int8_t activations[32];
             };
             __m512i result;
             __asm__("vbroadcasti64x4 %1, %0" : "=v"(result) : "m"(*reinterpret_cast<const half*>(group)));
@@ -7580,7 +7671,7 @@ inline constexpr std::size_t most_columns = 96, most_rows = 288;
 /// stream past.
 template <class Dot>
 [[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
-    const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
+    const std::size_t most = std::max(Dot::pair, arch::caches().l1 * 3 / 4 / (6 * sizeof(typename Dot::input)));
     if (!Dot::in_parts || tokens < many_rows || width <= most) return width;
     const std::size_t parts = (width + most - 1) / most;
     return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
@@ -7589,7 +7680,7 @@ template <class Dot>
 /// Columns of w per task: as many as fit in half of L2 at `bytes` each, but fewer if threads would otherwise wait long for the last task.
 [[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
     constexpr std::size_t least = 24, tasks_a_thread = 4;
-    const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
+    const std::size_t near = arch::caches().l2 / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
@@ -7598,7 +7689,7 @@ template <class Dot>
 /// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
 /// one K-block covers the row.
 template <class Dot>
-void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
+void dot_rows(rows<const typename Dot::input> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
     PALI_ASSERT(w.count <= most_columns);
     const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part,
@@ -7629,12 +7720,12 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
 /// most most_columns.
 template <class Dot, class Weights, class Panel>
 void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
-    using number = typename Dot::number;
+    using input = typename Dot::input;
     constexpr std::size_t rows_a_task = 16;
     const arena::frame frame(scratch);
     const std::size_t packed_width = (x.width + Dot::pair - 1) / Dot::pair * Dot::pair;
-    const rows<number> packed(reinterpret_cast<number*>(scratch.take((x.count * packed_width * sizeof(number) + 3) / 4)), x.count,
-                              packed_width);
+    const rows<input> packed(reinterpret_cast<input*>(scratch.take((x.count * packed_width * sizeof(input) + 3) / 4)), x.count,
+                             packed_width);
     threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
         for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
@@ -7644,7 +7735,7 @@ void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with,
     const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), outputs_of(with), threads.size());
     for_outputs(with, columns, threads, [&](const operand<Weights>& of, std::size_t first, std::size_t n, std::size_t thread) {
         PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
-        dot_rows<Dot>(rows<const number>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr,
+        dot_rows<Dot>(rows<const input>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr,
                       rows<float>(of.y.data + first, of.y.count, n, of.y.stride), depth, sums ? sums + thread * sums_a_thread : nullptr);
     });
 }
@@ -7786,11 +7877,11 @@ void product(rows<const float> x, std::initializer_list<operand<quantized_rows<B
 namespace pali { inline namespace PALI_ABI { namespace kernels {
 
 /// Whether all of `count` elements are finite.
-[[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* numbers, std::size_t count) noexcept {
+[[nodiscard]] PALI_ALWAYS_INLINE inline bool are_finite(const float* values, std::size_t count) noexcept {
     constexpr std::uint32_t exponent = 0x7f800000;
     std::uint32_t others = 0; // no early exit, so that the loop vectorizes
     for (std::size_t i = 0; i < count; ++i)
-        others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(numbers[i]) & exponent) == exponent);
+        others |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(values[i]) & exponent) == exponent);
     return others == 0;
 }
 
@@ -8729,100 +8820,6 @@ private:
 };
 
 }}}} // namespace pali::PALI_ABI::decoding::PALI_SIMD
-
-// KV cache of one sequence, for all layers.
-
-#include <cstdlib>
-
-namespace pali { inline namespace PALI_ABI { namespace nn {
-
-/// Keys and values of earlier tokens: fixed capacity, one kernels::key_values per layer.
-class kv_cache {
-public:
-    /// An empty cache for up to `capacity` tokens. Throws std::bad_alloc.
-    template <decoder_config Config>
-    kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
-        : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
-          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes),
-          m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
-        if (!m_memory) throw std::bad_alloc();
-        void* place = m_memory.get();
-        std::size_t room = m_bytes + alignment;
-        m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
-    }
-
-    /// Number of tokens in the cache.
-    [[nodiscard]] std::size_t length() const noexcept { return m_length; }
-    /// Maximum number of tokens.
-    [[nodiscard]] std::size_t capacity() const noexcept { return m_capacity; }
-    /// Length of the prefix, whose tokens attend to each other in both directions: image, BOS, prompt, "\n".
-    [[nodiscard]] std::size_t prefix() const noexcept { return m_prefix; }
-    /// Bytes reserved for `capacity` tokens. The operating system commits pages on first write.
-    [[nodiscard]] std::size_t bytes() const noexcept { return m_bytes; }
-    /// Element type.
-    [[nodiscard]] kv_type type() const noexcept { return m_type; }
-
-    /// Empties the cache for a sequence with a bidirectional prefix of `prefix` tokens.
-    void start(std::size_t prefix) noexcept {
-        m_length = 0;
-        m_prefix = prefix;
-    }
-    /// Commits `count` tokens that were stored in every layer. Throws errc::capacity_exceeded.
-    void advance(std::size_t count) {
-        require(count);
-        m_length += count;
-    }
-    /// Throws errc::capacity_exceeded if `count` more tokens do not fit.
-    void require(std::size_t count) const {
-        if (m_length + count > m_capacity)
-            throw error(errc::capacity_exceeded,
-                        {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
-    }
-    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix. Always inlined, as
-    /// kernels::key_values::put() is.
-    PALI_ALWAYS_INLINE void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
-        PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
-                    length <= m_capacity);
-        for (std::size_t layer = 0; layer < m_layers; ++layer)
-            visit(layer, [&]<class Element>(const kernels::key_values<Element>& mine) PALI_ALWAYS_INLINE {
-                for (std::size_t head = 0; head < m_heads; ++head) mine.copy_from(other.view<Element>(layer), head, first, length);
-            });
-        m_length = length;
-        m_prefix = other.m_prefix;
-    }
-
-    /// Calls f with the kernels::key_values of a layer, of float or bfloat16.
-    template <class F>
-    PALI_ALWAYS_INLINE void visit(std::size_t layer, F&& f) const {
-        if (m_type == kv_type::f32) f(view<float>(layer));
-        else f(view<bfloat16>(layer));
-    }
-    /// Stores the key and the value, head_dim elements each, of one head and position. Always inlined, as kernels::key_values::put() is.
-    PALI_ALWAYS_INLINE void store(std::size_t layer, std::size_t head, std::size_t position, std::span<const float> key,
-                                  std::span<const float> value) noexcept {
-        PALI_ASSERT(layer < m_layers && head < m_heads && position < m_capacity);
-        visit(layer, [&](const auto& all) PALI_ALWAYS_INLINE { all.put(head, position, key, value); });
-    }
-
-private:
-    template <class Element>
-    [[nodiscard]] std::size_t layer_bytes() const noexcept {
-        return kernels::key_values<Element>::numbers(m_heads, m_capacity, m_head_dim) * sizeof(Element);
-    }
-    template <class Element>
-    [[nodiscard]] kernels::key_values<Element> view(std::size_t layer) const noexcept {
-        return {.data = reinterpret_cast<Element*>(m_data + layer * m_layer_bytes), .capacity = m_capacity, .head_dim = m_head_dim};
-    }
-
-    static constexpr std::size_t alignment = 64; // bytes: a cache line
-
-    kv_type m_type;
-    std::size_t m_capacity, m_layers, m_heads, m_head_dim, m_layer_bytes, m_bytes, m_length = 0, m_prefix = 0;
-    std::unique_ptr<void, void (*)(void*)> m_memory; // from calloc: zeroed, and pages that are never touched use no memory
-    std::byte* m_data = nullptr;                     // aligned pointer into m_memory
-};
-
-}}} // namespace pali::PALI_ABI::nn
 
 // The KV caches of a model, reused across calls.
 
@@ -10026,8 +10023,8 @@ template <std::size_t Bits>
 /// Size of the codes and scales of a matrix in bytes, with the last strip padded.
 template <std::size_t Bits>
 [[nodiscard]] std::size_t quantized_bytes(const tensor_info& tensor) noexcept {
-    const std::size_t numbers = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
-    return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
+    const std::size_t elements = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
+    return quantized_rows<Bits>::bytes_of(elements) + elements / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
 /// Quantizes a matrix (rows, columns), whose rows are whole groups, and returns a view. Writes quantized_bytes() bytes to `memory`: codes,
@@ -10041,11 +10038,11 @@ quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thre
     auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
     std::vector<float> strips(threads.size() * layout::strip * width);
     threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
-        const std::size_t numbers = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
-        float* const strip = strips.data() + thread * numbers;
-        convert(tensor, i * numbers, known, strip);
-        std::fill(strip + known, strip + numbers, 0.f);
-        kernels::active().quantize_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
+        const std::size_t elements = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
+        float* const strip = strips.data() + thread * elements;
+        convert(tensor, i * elements, known, strip);
+        std::fill(strip + known, strip + elements, 0.f);
+        kernels::active().quantize_strip<Bits>(strip, width, codes + i * layout::bytes_of(elements), scales + i * elements / layout::group);
     });
     return {codes, scales, count, width};
 }
@@ -10282,14 +10279,14 @@ private:
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
         m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
                           converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
-                              auto* const numbers = reinterpret_cast<Element*>(memory);
+                              auto* const values = reinterpret_cast<Element*>(memory);
                               threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
                                       for (std::size_t channel = 0; channel < channels; ++channel)
                                           convert(tensor, row * width + pixel * channels + channel, 1,
-                                                  numbers + row * width + channel * (width / channels) + pixel);
+                                                  values + row * width + channel * (width / channels) + pixel);
                               });
-                              to = rows<const Element>(numbers, tensor.shape[0], width);
+                              to = rows<const Element>(values, tensor.shape[0], width);
                           }}});
     }
 
@@ -10371,14 +10368,14 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
-    float numbers[piece];
+    float values[piece];
     const std::size_t count = tensor.count();
     for (std::size_t first = 0; first < count; first += piece) {
         const std::size_t n = std::min(piece, count - first);
-        convert(tensor, first, n, numbers);
-        if (kernels::are_finite(numbers, n)) continue;
+        convert(tensor, first, n, values);
+        if (kernels::are_finite(values, n)) continue;
         for (std::size_t i = 0; i < n; ++i)
-            if (!std::isfinite(numbers[i])) return first + i;
+            if (!std::isfinite(values[i])) return first + i;
     }
     return std::nullopt;
 }
@@ -10394,12 +10391,12 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
         std::vector<std::size_t> place(tensor.shape.size());
         std::size_t rest = *at;
         for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
-        float number = 0;
-        convert(tensor, *at, 1, &number);
+        float value = 0;
+        convert(tensor, *at, 1, &value);
         found.add({tensor.file, ": tensor ", in_quotes(name), " has ",
-                   std::isnan(number) ? "nan"
-                   : number > 0       ? "inf"
-                                      : "-inf",
+                   std::isnan(value) ? "nan"
+                   : value > 0       ? "inf"
+                                     : "-inf",
                    " at ", describe_shape(place)});
     }
     return found;
@@ -10537,8 +10534,8 @@ private:
     template <class Element>
     void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& ctx) const {
         using key_values = kernels::key_values<Element>;
-        const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, numbers = key_values::numbers(heads, patches, head_dim);
-        const key_values seen{reinterpret_cast<Element*>(ctx.scratch.take(numbers * sizeof(Element) / sizeof(float))), patches, head_dim};
+        const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, elements = key_values::elements(heads, patches, head_dim);
+        const key_values seen{reinterpret_cast<Element*>(ctx.scratch.take(elements * sizeof(Element) / sizeof(float))), patches, head_dim};
         ctx.threads.run(heads, [&](std::size_t head) {
             for (std::size_t p = 0; p < patches; ++p) {
                 const std::size_t first = p * q.shape(1) + head * head_dim;
@@ -12514,13 +12511,13 @@ namespace model_detail { inline namespace PALI_SIMD {
 
 /// Appends `count` elements to tensor `name`, converted to `type` in pieces.
 template <class Element>
-void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
+void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* values, std::size_t count) {
     constexpr std::size_t piece = std::size_t{1} << 16;
     const auto append = [&]<class To>(To (*convert)(float)) {
         std::vector<To> converted(std::min(piece, count));
         for (std::size_t first = 0; first < count; first += piece) {
             const std::size_t n = std::min(piece, count - first);
-            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
+            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(values[first + i]));
             out.append(name, std::as_bytes(std::span(converted).first(n)));
         }
     };
@@ -12562,10 +12559,10 @@ public:
     template <std::size_t Bits>
     void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
         (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
-                                        const std::size_t numbers = from.count * from.width;
-                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
+                                        const std::size_t elements = from.count * from.width;
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(elements))));
                                         out.append(written + std::string(scales_suffix),
-                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
+                                                   std::as_bytes(std::span(from.scales, elements / quantized_rows<Bits>::group)));
                                     }};
     }
     template <class Matrix>
@@ -17274,12 +17271,12 @@ PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
     for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
         if (known[i].Relationship != RelationCache || known[i].Cache.Type == CacheInstruction) continue;
-        if (known[i].Cache.Level == 1) sizes.first = known[i].Cache.Size;
-        if (known[i].Cache.Level == 2) sizes.second = known[i].Cache.Size;
+        if (known[i].Cache.Level == 1) sizes.l1 = known[i].Cache.Size;
+        if (known[i].Cache.Level == 2) sizes.l2 = known[i].Cache.Size;
     }
 #elif defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-    sizes.first = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
-    sizes.second = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
+    sizes.l1 = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
+    sizes.l2 = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
 #endif
     return sizes;
 }
@@ -17303,8 +17300,8 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 PALI_INLINE const cache_sizes& caches() noexcept {
     static const cache_sizes found = [] {
         const cache_sizes said = caches_of_a_core();
-        return cache_sizes{.first = said.first ? std::clamp<std::size_t>(said.first, 16 << 10, 1 << 20) : 32 << 10,
-                           .second = said.second ? std::clamp<std::size_t>(said.second, 128 << 10, 64 << 20) : 512 << 10};
+        return cache_sizes{.l1 = said.l1 ? std::clamp<std::size_t>(said.l1, 16 << 10, 1 << 20) : 32 << 10,
+                           .l2 = said.l2 ? std::clamp<std::size_t>(said.l2, 128 << 10, 64 << 20) : 512 << 10};
     }();
     return found;
 }
@@ -19705,7 +19702,7 @@ PALI_INLINE std::string labelme_text(const image_objects& image) {
     for (const object& o : image.objects) {
         objects::check_mask("labelme_text", image, o);
         const auto at = [](float v) { return objects::to_hundredths(static_cast<double>(v)); };
-        json shape = {{"label", objects::category_name(o.label)},
+        json shape = {{"label", category_name(o.label)},
                       {"points", {{at(o.box.x0), at(o.box.y0)}, {at(o.box.x1), at(o.box.y1)}}},
                       {"group_id", nullptr},
                       {"description", json(objects::score_value(o.score)).dump()},

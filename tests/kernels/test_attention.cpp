@@ -64,7 +64,7 @@ struct problem {
                 seen.put(h, t, {k.data() + first, s.head_dim}, {v.data() + first, s.head_dim});
             }
     }
-    std::size_t numbers() const { return kernels::key_values<Element>::numbers(s.kv_heads, capacity, s.head_dim); }
+    std::size_t numbers() const { return kernels::key_values<Element>::elements(s.kv_heads, capacity, s.head_dim); }
 
     template <class Tag>
     pali::core::aligned_vector<float> run(Tag tag, std::size_t first, std::size_t count, std::size_t threads) const {

@@ -25,7 +25,7 @@ float number(std::size_t head, std::size_t token, std::size_t d, bool value) {
 template <class Element>
 struct cache {
     pali::core::aligned_vector<Element> memory =
-        pali::core::aligned_vector<Element>(key_values<Element>::numbers(heads, capacity, head_dim), Element(-1.f));
+        pali::core::aligned_vector<Element>(key_values<Element>::elements(heads, capacity, head_dim), Element(-1.f));
     key_values<Element> seen{memory.data(), capacity, head_dim};
 
     void fill() const {

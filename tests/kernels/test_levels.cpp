@@ -97,7 +97,7 @@ void attention_of(std::size_t tokens, double tolerance) {
     constexpr std::size_t heads = 4, kv_heads = 2, head_dim = 72;
     const kernels::attention_shape shape{.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.125f, .softcap = 50.f};
     const auto q = random_bfloat16(tokens * heads * head_dim, 1);
-    auto memory = pali::core::aligned_vector<Element>(kernels::key_values<Element>::numbers(kv_heads, tokens, head_dim));
+    auto memory = pali::core::aligned_vector<Element>(kernels::key_values<Element>::elements(kv_heads, tokens, head_dim));
     const kernels::key_values<Element> seen{memory.data(), tokens, head_dim};
     const auto k = pali::test::random(tokens * kv_heads * head_dim, 2), v = pali::test::random(tokens * kv_heads * head_dim, 3);
     for (std::size_t t = 0; t < tokens; ++t)

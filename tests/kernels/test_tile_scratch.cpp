@@ -41,7 +41,7 @@ std::size_t attention(std::size_t heads, std::size_t kv_heads, std::size_t head_
     const std::size_t width = heads * head_dim;
     const pali::core::aligned_vector<float> q(tokens * width);
     pali::core::aligned_vector<float> out(tokens * width);
-    pali::core::aligned_vector<bfloat16> cache(kernels::key_values<bfloat16>::numbers(kv_heads, tokens, head_dim));
+    pali::core::aligned_vector<bfloat16> cache(kernels::key_values<bfloat16>::elements(kv_heads, tokens, head_dim));
     kernels::loop_keys<kernels::rows_tiles<emulated_tiles>>(
         pali::arch::native, {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim}, rows<const float>(q.data(), tokens, width),
         kernels::key_values<bfloat16>{cache.data(), tokens, head_dim}, kernels::prefix_mask{.prefix = tokens},

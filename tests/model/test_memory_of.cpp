@@ -43,7 +43,7 @@ pali::model_detail::memory_kernels kernels_in_use() {
             .bytes = has.avx2 || has.avx_vnni || has.avx512_vnni,
             .avx512_bf16 = has.avx512_bf16,
             .amx = has.amx_bf16,
-            .first_cache = pali::arch::caches().first};
+            .l1_bytes = pali::arch::caches().l1};
 }
 
 /// Within 5 %.

@@ -7,7 +7,8 @@
 namespace pali { inline namespace PALI_ABI {
 
 /// Tensors, scratch memory, threads, 16-bit floats, paths and UTF-8: the foundation of the other folders.
-namespace core {}
+namespace core {
+}
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace arch {
 using namespace core;

@@ -54,7 +54,7 @@ struct quantized_rows {
         return {padded(count) / strip, width / group, strip};
     }
     /// Bytes of the codes of `numbers` elements, which must be a multiple of the group.
-    [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t numbers) noexcept { return numbers * Bits / 8; }
+    [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t elements) noexcept { return elements * Bits / 8; }
 
     /// Codes of strip `i`: (width / group, group_bytes).
     [[nodiscard]] const std::uint8_t* codes_of(std::size_t i) const noexcept { return codes + i * strip * bytes_of(width); }

@@ -20,8 +20,8 @@ bool pin_this_thread(std::size_t i) noexcept;
 
 /// Cache sizes of one core, in bytes.
 struct cache_sizes {
-    std::size_t first = 0;  ///< L1 data
-    std::size_t second = 0; ///< L2; if cores share it, the size of the shared cache
+    std::size_t l1 = 0; ///< L1 data
+    std::size_t l2 = 0; ///< L2; if cores share it, the size of the shared cache
 };
 
 /// The cache sizes that the system reports; 0 where it reports none.

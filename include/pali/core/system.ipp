@@ -63,12 +63,12 @@ PALI_INLINE cache_sizes caches_of_a_core() noexcept {
     if (!GetLogicalProcessorInformation(known, &bytes)) return sizes;
     for (DWORD i = 0; i < bytes / sizeof known[0]; ++i) {
         if (known[i].Relationship != RelationCache || known[i].Cache.Type == CacheInstruction) continue;
-        if (known[i].Cache.Level == 1) sizes.first = known[i].Cache.Size;
-        if (known[i].Cache.Level == 2) sizes.second = known[i].Cache.Size;
+        if (known[i].Cache.Level == 1) sizes.l1 = known[i].Cache.Size;
+        if (known[i].Cache.Level == 2) sizes.l2 = known[i].Cache.Size;
     }
 #elif defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-    sizes.first = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
-    sizes.second = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
+    sizes.l1 = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE)));
+    sizes.l2 = static_cast<std::size_t>(std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE)));
 #endif
     return sizes;
 }

@@ -23,7 +23,7 @@ public:
     template <decoder_config Config>
     kv_cache(const Config& config, std::size_t capacity, kv_type type = kv_type::f32)
         : m_type(type), m_capacity(capacity), m_layers(config.layers), m_heads(config.kv_heads), m_head_dim(config.head_dim),
-          m_layer_bytes(type == kv_type::f32 ? layer_bytes<float>() : layer_bytes<bfloat16>()), m_bytes(m_layers * m_layer_bytes),
+          m_layer_bytes(layer_bytes(config, capacity, type)), m_bytes(m_layers * m_layer_bytes),
           m_memory(std::calloc(m_bytes + alignment, 1), &std::free) {
         if (!m_memory) throw std::bad_alloc();
         void* place = m_memory.get();
@@ -31,6 +31,14 @@ public:
         m_data = static_cast<std::byte*>(std::align(alignment, m_bytes, place, room));
     }
 
+    /// Bytes of one layer of a cache for `capacity` tokens.
+    template <decoder_config Config>
+    [[nodiscard]] static constexpr std::size_t layer_bytes(const Config& config, std::size_t capacity, kv_type type) noexcept {
+        const auto of = [&]<class Element>(const Element*) {
+            return kernels::key_values<Element>::elements(config.kv_heads, capacity, config.head_dim) * sizeof(Element);
+        };
+        return type == kv_type::f32 ? of(static_cast<float*>(nullptr)) : of(static_cast<bfloat16*>(nullptr));
+    }
     /// Number of tokens in the cache.
     [[nodiscard]] std::size_t length() const noexcept { return m_length; }
     /// Maximum number of tokens.
@@ -85,10 +93,6 @@ public:
     }
 
 private:
-    template <class Element>
-    [[nodiscard]] std::size_t layer_bytes() const noexcept {
-        return kernels::key_values<Element>::numbers(m_heads, m_capacity, m_head_dim) * sizeof(Element);
-    }
     template <class Element>
     [[nodiscard]] kernels::key_values<Element> view(std::size_t layer) const noexcept {
         return {.data = reinterpret_cast<Element*>(m_data + layer * m_layer_bytes), .capacity = m_capacity, .head_dim = m_head_dim};

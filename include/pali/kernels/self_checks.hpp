@@ -77,13 +77,13 @@ template <class Dot, std::size_t Bits>
     using matrix = quantized_rows<Bits>;
     constexpr std::size_t groups = 2, width = groups * matrix::group, tokens = 4;
     alignas(64) std::array<std::uint8_t, groups * matrix::group_bytes> codes;
-    alignas(64) std::array<std::int8_t, tokens * width> numbers;
+    alignas(64) std::array<std::int8_t, tokens * width> activations;
     std::array<bfloat16, groups * matrix::strip> scales;
     std::array<float, tokens * groups> token_scales;
     std::array<std::int32_t, tokens * groups> begins;
     for (std::size_t i = 0; i < codes.size(); ++i)
         codes[i] = static_cast<std::uint8_t>(Bits == 8 ? static_cast<int>(i * 89 % 255) - 127 : static_cast<int>(i * 89 % 256));
-    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
+    for (std::size_t i = 0; i < activations.size(); ++i) activations[i] = static_cast<std::int8_t>(static_cast<int>(i * 53 % 255) - 127);
     std::fill(scales.begin(), scales.end(), bfloat16(1.f));
     std::fill(token_scales.begin(), token_scales.end(), 1.f);
     const matrix w{codes.data(), scales.data(), matrix::strip, width};
@@ -91,11 +91,11 @@ template <class Dot, std::size_t Bits>
         for (std::size_t g = 0; g < groups; ++g)
             for (std::size_t r = 0; r < R; ++r) {
                 std::int32_t sum = 0;
-                for (std::size_t k = 0; k < matrix::group; ++k) sum += numbers[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
+                for (std::size_t k = 0; k < matrix::group; ++k) sum += activations[(g * matrix::group + k / 4 * 4) * R + 4 * r + k % 4];
                 begins[g * R + r] = (Bits == 4 ? -8 : -128) * sum;
             }
         const quantized_tokens x{
-            .codes = numbers.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
+            .codes = activations.data(), .scales = token_scales.data(), .begins = begins.data(), .width = width, .groups = groups};
         float got[R][matrix::strip], want[R][matrix::strip];
         Dot::dot(w, 0, 0, x, 0, got);
         dot_bytes_portable::dot(w, 0, 0, x, 0, want);

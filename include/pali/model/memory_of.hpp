@@ -4,8 +4,8 @@
 
 #include <pali/config/siglip_config.hpp>
 #include <pali/core/error.hpp>
+#include <pali/decoder/kv_cache.hpp>
 #include <pali/decoder/kv_type.hpp>
-#include <pali/kernels/attention/key_values.hpp>
 #include <pali/model/can_serve.hpp>
 #include <pali/model/scratch_passes.hpp>
 #include <pali/weights/storage.hpp>
@@ -49,8 +49,8 @@ namespace model_detail {
 template <class Matrix>
 [[nodiscard]] constexpr std::size_t matrix_bytes(std::size_t count, std::size_t width) noexcept {
     if constexpr (requires { Matrix::strip; }) {
-        const std::size_t numbers = Matrix::padded(count) * width;
-        return round_up(Matrix::bytes_of(numbers) + numbers / Matrix::group * sizeof(bfloat16), 64);
+        const std::size_t elements = Matrix::padded(count) * width;
+        return round_up(Matrix::bytes_of(elements) + elements / Matrix::group * sizeof(bfloat16), 64);
     } else {
         return round_up(count * width * sizeof(*Matrix::data), 64);
     }
@@ -79,12 +79,6 @@ template <class Weights, class Config>
     const std::size_t decoder_bytes = (tied ? 1 : 2) * without(config.vocab, hidden) + config.layers * layer + vector_bytes(hidden);
 
     return tower_bytes + with_bias(hidden, width) + decoder_bytes;
-}
-
-/// Bytes of kv_cache for `tokens` tokens.
-template <class Element, class Config>
-[[nodiscard]] constexpr std::size_t kv_cache_bytes(const Config& config, std::size_t tokens) noexcept {
-    return config.layers * kernels::key_values<Element>::numbers(config.kv_heads, tokens, config.head_dim) * sizeof(Element);
 }
 
 /// Bytes of the arena after an image, a prefill and the last decode step.
@@ -126,8 +120,7 @@ template <model_config Config, weight_storage Weights = bf16>
         for (const model_detail::memory_kernels& with : model_detail::all_kernels)
             scratch = std::max(scratch, model_detail::scratch_bytes<Weights>(config, tokens, options, with));
     return {.weights = model_detail::weight_bytes<Weights>(config, options.tied),
-            .kv_cache = options.kv_cache == kv_type::f32 ? model_detail::kv_cache_bytes<float>(config, tokens)
-                                                         : model_detail::kv_cache_bytes<core::bfloat16>(config, tokens),
+            .kv_cache = config.layers * nn::kv_cache::layer_bytes(config, tokens, options.kv_cache),
             .scratch = scratch};
 }
 

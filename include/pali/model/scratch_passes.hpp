@@ -21,7 +21,7 @@ struct memory_kernels {
     bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
     bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
     bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
-    std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
+    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
@@ -97,10 +97,10 @@ public:
             m_arena.take(patches * width); // the output of attention
             const shape attended{heads, heads, head_dim};
             if (std::same_as<storage, bf16> && (m_with.avx512_bf16 || m_with.amx)) {
-                m_arena.take(kernels::key_values<bfloat16>::numbers(heads, patches, head_dim) / 2);
+                m_arena.take(kernels::key_values<bfloat16>::elements(heads, patches, head_dim) / 2);
                 attend<bfloat16>(attended, patches, patches, pass::prefill);
             } else {
-                m_arena.take(kernels::key_values<float>::numbers(heads, patches, head_dim));
+                m_arena.take(kernels::key_values<float>::elements(heads, patches, head_dim));
                 attend<float>(attended, patches, patches, pass::prefill);
             }
             linear<storage>(patches, width, {width}, pass::prefill);
@@ -206,7 +206,7 @@ private:
     constexpr void floats(std::size_t tokens, std::size_t width, std::size_t pair) {
         const frame of_one(m_arena);
         m_arena.take(tokens * round_up(width, pair));
-        const std::size_t most = std::max(pair, m_with.first_cache * 3 / 4 / (6 * sizeof(float)));
+        const std::size_t most = std::max(pair, m_with.l1_bytes * 3 / 4 / (6 * sizeof(float)));
         if (tokens < many_rows || width <= most) return;
         const std::size_t depth = round_up(parts_of(width, parts_of(width, most)), pair);
         if (depth < width) m_arena.take(m_threads * std::min(tokens, most_rows) * most_columns * m_with.lanes);

@@ -27,13 +27,13 @@ namespace model_detail { inline namespace PALI_SIMD {
 
 /// Appends `count` elements to tensor `name`, converted to `type` in pieces.
 template <class Element>
-void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* numbers, std::size_t count) {
+void append_as(safetensors_writer& out, const std::string& name, dtype type, const Element* values, std::size_t count) {
     constexpr std::size_t piece = std::size_t{1} << 16;
     const auto append = [&]<class To>(To (*convert)(float)) {
         std::vector<To> converted(std::min(piece, count));
         for (std::size_t first = 0; first < count; first += piece) {
             const std::size_t n = std::min(piece, count - first);
-            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(numbers[first + i]));
+            for (std::size_t i = 0; i < n; ++i) converted[i] = convert(static_cast<float>(values[first + i]));
             out.append(name, std::as_bytes(std::span(converted).first(n)));
         }
     };
@@ -75,10 +75,10 @@ public:
     template <std::size_t Bits>
     void matrix(const std::string& name, quantized_rows<Bits>& from, const std::vector<std::size_t>& shape) const {
         (*m_to)[m_prefix + name] = {shape, [&from](safetensors_writer& out, const std::string& written, const tensor_info&) {
-                                        const std::size_t numbers = from.count * from.width;
-                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(numbers))));
+                                        const std::size_t elements = from.count * from.width;
+                                        out.append(written, std::as_bytes(std::span(from.codes, quantized_rows<Bits>::bytes_of(elements))));
                                         out.append(written + std::string(scales_suffix),
-                                                   std::as_bytes(std::span(from.scales, numbers / quantized_rows<Bits>::group)));
+                                                   std::as_bytes(std::span(from.scales, elements / quantized_rows<Bits>::group)));
                                     }};
     }
     template <class Matrix>

@@ -19,9 +19,9 @@ namespace pali { inline namespace PALI_ABI {
     std::string out;
     bool is_blank = true;
     while (!label.empty()) {
-        const std::size_t length = first_character(label).length;
+        const std::size_t length = core::first_character(label).length;
         const auto c = static_cast<unsigned char>(label[0]);
-        if (length == 0) out += replacement_character;
+        if (length == 0) out += core::replacement_character;
         else if (length == 1) out += c < 0x20 || c == 0x7f ? ' ' : label[0];
         else out += label.substr(0, length);
         is_blank = is_blank && out.back() == ' ';

@@ -47,8 +47,8 @@ private:
     template <class Element>
     void mix(const matrix_view& q, const matrix_view& k, const matrix_view& v, matrix_view& mixed, context& ctx) const {
         using key_values = kernels::key_values<Element>;
-        const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, numbers = key_values::numbers(heads, patches, head_dim);
-        const key_values seen{reinterpret_cast<Element*>(ctx.scratch.take(numbers * sizeof(Element) / sizeof(float))), patches, head_dim};
+        const std::size_t patches = q.shape(0), head_dim = q.shape(1) / heads, elements = key_values::elements(heads, patches, head_dim);
+        const key_values seen{reinterpret_cast<Element*>(ctx.scratch.take(elements * sizeof(Element) / sizeof(float))), patches, head_dim};
         ctx.threads.run(heads, [&](std::size_t head) {
             for (std::size_t p = 0; p < patches; ++p) {
                 const std::size_t first = p * q.shape(1) + head * head_dim;

@@ -257,14 +257,14 @@ private:
     void want_transposed(const tensor_info& tensor, rows<const Element>& to, std::size_t width, std::size_t channels) {
         m_jobs.push_back({&tensor, tensor.count() * sizeof(Element), false,
                           converted{[&tensor, &to, width, channels](std::byte* memory, thread_pool& threads) {
-                              auto* const numbers = reinterpret_cast<Element*>(memory);
+                              auto* const values = reinterpret_cast<Element*>(memory);
                               threads.run(tensor.shape[0], [&](std::size_t row) { // channels-last in the file, channels-first in memory
                                   for (std::size_t pixel = 0; pixel < width / channels; ++pixel)
                                       for (std::size_t channel = 0; channel < channels; ++channel)
                                           convert(tensor, row * width + pixel * channels + channel, 1,
-                                                  numbers + row * width + channel * (width / channels) + pixel);
+                                                  values + row * width + channel * (width / channels) + pixel);
                               });
-                              to = rows<const Element>(numbers, tensor.shape[0], width);
+                              to = rows<const Element>(values, tensor.shape[0], width);
                           }}});
     }
 

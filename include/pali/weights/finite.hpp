@@ -22,14 +22,14 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
 [[nodiscard]] inline std::optional<std::size_t> find_not_finite(const tensor_info& tensor) noexcept {
     if (!is_convertible(tensor.type)) return std::nullopt;
     constexpr std::size_t piece = 4096;
-    float numbers[piece];
+    float values[piece];
     const std::size_t count = tensor.count();
     for (std::size_t first = 0; first < count; first += piece) {
         const std::size_t n = std::min(piece, count - first);
-        convert(tensor, first, n, numbers);
-        if (kernels::are_finite(numbers, n)) continue;
+        convert(tensor, first, n, values);
+        if (kernels::are_finite(values, n)) continue;
         for (std::size_t i = 0; i < n; ++i)
-            if (!std::isfinite(numbers[i])) return first + i;
+            if (!std::isfinite(values[i])) return first + i;
     }
     return std::nullopt;
 }
@@ -45,12 +45,12 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
         std::vector<std::size_t> place(tensor.shape.size());
         std::size_t rest = *at;
         for (std::size_t i = place.size(); i-- > 0; rest /= tensor.shape[i]) place[i] = rest % tensor.shape[i];
-        float number = 0;
-        convert(tensor, *at, 1, &number);
+        float value = 0;
+        convert(tensor, *at, 1, &value);
         found.add({tensor.file, ": tensor ", in_quotes(name), " has ",
-                   std::isnan(number) ? "nan"
-                   : number > 0       ? "inf"
-                                      : "-inf",
+                   std::isnan(value) ? "nan"
+                   : value > 0       ? "inf"
+                                     : "-inf",
                    " at ", describe_shape(place)});
     }
     return found;

@@ -26,8 +26,8 @@ template <std::size_t Bits>
 /// Size of the codes and scales of a matrix in bytes, with the last strip padded.
 template <std::size_t Bits>
 [[nodiscard]] std::size_t quantized_bytes(const tensor_info& tensor) noexcept {
-    const std::size_t numbers = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
-    return quantized_rows<Bits>::bytes_of(numbers) + numbers / quantized_rows<Bits>::group * sizeof(bfloat16);
+    const std::size_t elements = quantized_rows<Bits>::padded(tensor.shape[0]) * tensor.shape[1];
+    return quantized_rows<Bits>::bytes_of(elements) + elements / quantized_rows<Bits>::group * sizeof(bfloat16);
 }
 
 /// Quantizes a matrix (rows, columns), whose rows are whole groups, and returns a view. Writes quantized_bytes() bytes to `memory`: codes,
@@ -41,11 +41,11 @@ quantized_rows<Bits> quantize(const tensor_info& tensor, std::byte* memory, thre
     auto* const scales = reinterpret_cast<bfloat16*>(memory + layout::bytes_of(count * width));
     std::vector<float> strips(threads.size() * layout::strip * width);
     threads.run(count / layout::strip, [&](std::size_t i, std::size_t thread) {
-        const std::size_t numbers = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
-        float* const strip = strips.data() + thread * numbers;
-        convert(tensor, i * numbers, known, strip);
-        std::fill(strip + known, strip + numbers, 0.f);
-        kernels::active().quantize_strip<Bits>(strip, width, codes + i * layout::bytes_of(numbers), scales + i * numbers / layout::group);
+        const std::size_t elements = layout::strip * width, known = std::min(layout::strip, rows - i * layout::strip) * width;
+        float* const strip = strips.data() + thread * elements;
+        convert(tensor, i * elements, known, strip);
+        std::fill(strip + known, strip + elements, 0.f);
+        kernels::active().quantize_strip<Bits>(strip, width, codes + i * layout::bytes_of(elements), scales + i * elements / layout::group);
     });
     return {codes, scales, count, width};
 }

@@ -40,28 +40,28 @@ struct key_values {
     std::size_t head_dim = 0; ///< elements of a head
 
     /// Elements of memory for `heads` heads. The memory must start at a cache line.
-    [[nodiscard]] static constexpr std::size_t numbers(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
-        return heads * key_values{nullptr, capacity, head_dim}.head_numbers();
+    [[nodiscard]] static constexpr std::size_t elements(std::size_t heads, std::size_t capacity, std::size_t head_dim) noexcept {
+        return heads * key_values{nullptr, capacity, head_dim}.head_elements();
     }
 
     /// Keys [64 · block, 64 · block + 64), transposed: (head_dim, 64).
     [[nodiscard]] paired_rows<Element> keys(std::size_t head, std::size_t block) const noexcept {
-        return {data + head * head_numbers() + block * keys_a_block * key_depth(), keys_a_block};
+        return {data + head * head_elements() + block * keys_a_block * key_depth(), keys_a_block};
     }
     /// Values of a head: (token, value_width()).
     [[nodiscard]] paired_rows<Element> values(std::size_t head) const noexcept {
-        return {data + head * head_numbers() + tokens() * key_depth(), value_width()};
+        return {data + head * head_elements() + tokens() * key_depth(), value_width()};
     }
     /// Elements of a value including padding: a multiple of 16, so that the weighted sums of values fill whole cache lines.
     [[nodiscard]] constexpr std::size_t value_width() const noexcept { return (head_dim + line - 1) / line * line; }
 
     /// An element of a key; not checked.
-    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t number) const noexcept {
-        return keys(head, token / keys_a_block).at(number, token % keys_a_block);
+    [[nodiscard]] Element& key(std::size_t head, std::size_t token, std::size_t element) const noexcept {
+        return keys(head, token / keys_a_block).at(element, token % keys_a_block);
     }
     /// An element of a value; not checked.
-    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t number) const noexcept {
-        return values(head).at(token, number);
+    [[nodiscard]] Element& value(std::size_t head, std::size_t token, std::size_t element) const noexcept {
+        return values(head).at(token, element);
     }
 
     /// Stores the key and the value of one token, head_dim elements each. Always inlined: it has vector instructions, and translation units
@@ -96,7 +96,7 @@ private:
         constexpr std::size_t pair = paired_rows<Element>::pair;
         return (head_dim + pair - 1) / pair * pair;
     }
-    [[nodiscard]] constexpr std::size_t head_numbers() const noexcept { return tokens() * (key_depth() + value_width()); }
+    [[nodiscard]] constexpr std::size_t head_elements() const noexcept { return tokens() * (key_depth() + value_width()); }
 };
 
 }}} // namespace pali::PALI_ABI::kernels

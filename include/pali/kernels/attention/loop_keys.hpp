@@ -22,7 +22,7 @@ namespace detail {
 template <class A, class Rows>
 struct attention_pass {
     using element = typename Rows::element;
-    using number = typename Rows::number;
+    using input = typename Rows::input;
     using weigher = typename Rows::weigher;
 
     attention_shape shape;
@@ -59,7 +59,7 @@ struct attention_pass {
     /// Scratch memory of one thread: the scaled queries of a block, their scores, and one decay factor per query. The scores are turned
     /// into the weights of the values in place.
     struct room {
-        rows<number> queries, weights;
+        rows<input> queries, weights;
         rows<float> scores;
         float* decay;
     };
@@ -71,8 +71,8 @@ struct attention_pass {
         room r;
         r.decay = take(whole_lines(room_for));
         r.scores = {take(room_for * keys_a_block), of.count, keys_a_block};
-        r.weights = {reinterpret_cast<number*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(number)};
-        r.queries = {reinterpret_cast<number*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(number)};
+        r.weights = {reinterpret_cast<input*>(r.scores.data), of.count, keys_a_block, keys_a_block * sizeof(float) / sizeof(input)};
+        r.queries = {reinterpret_cast<input*>(take(room_for * width)), of.count, shape.head_dim, width * sizeof(float) / sizeof(input)};
         float* const row = take(width);
         for (std::size_t i = 0; i < of.count; ++i) {
             const float* const from = q[of.first + i / group] + (of.kv_head * group + i % group) * shape.head_dim;
@@ -88,7 +88,7 @@ struct attention_pass {
                           end = std::min(of.sees.end, (part + 1) * keys_a_part);
         for (std::size_t first = begin; first < end; first += keys_a_block) {
             const std::size_t size = std::min(keys_a_block, end - first);
-            weigh(rows<const number>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
+            weigh(rows<const input>(at.queries), seen_tokens.keys(of.kv_head, first / keys_a_block), nullptr, at.scores);
             for (std::size_t i = 0; i < of.count; ++i) {
                 if (shape.softcap > 0) softcap(tag, at.scores[i], size, shape.softcap);
                 const key_range sees = mask(of.first + i / group);
@@ -96,7 +96,7 @@ struct attention_pass {
                 at.decay[i] = seen.softmax[i].take(tag, at.scores[i], size, within(sees.begin), within(sees.end));
                 Rows::pack(at.scores[i], size, at.weights[i]);
             }
-            weigh(rows<const number>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first),
+            weigh(rows<const input>(at.weights.data, of.count, size, at.weights.stride), seen_tokens.values(of.kv_head).from(first),
                   at.decay, seen.sums);
         }
     }

@@ -15,7 +15,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 /// VDPBF16PS adds two products, of the elements of two rows, to each of sixteen sums. Weights are rounded to bfloat16. Rows are read in
 /// place, because they are stored interleaved in pairs. Needs arch::features::avx512_bf16.
 struct rows_bf16_avx512 {
-    using number = bfloat16;                                    ///< element type of the weights p
+    using input = bfloat16;                                     ///< element type of the weights p
     using element = bfloat16;                                   ///< element type of the rows of v
     using weigher = detail::register_weigher<rows_bf16_avx512>; ///< multiplies matrices of any size in register tiles
     static constexpr std::size_t lanes = 16;                    ///< floats of a register of sums

@@ -25,7 +25,7 @@ struct register_weigher {
     [[nodiscard]] static constexpr std::size_t floats(std::size_t) noexcept { return 0; }
     explicit register_weigher(float*) noexcept {}
 
-    void operator()(rows<const typename Rows::number> p, const paired_rows<typename Rows::element>& v, const float* decay,
+    void operator()(rows<const typename Rows::input> p, const paired_rows<typename Rows::element>& v, const float* decay,
                     rows<float> y) const noexcept {
         constexpr std::size_t lanes = Rows::lanes, pair = paired_rows<typename Rows::element>::pair;
         for_row_tiles<6>(p.count, [&]<std::size_t R>(std::size_t r, std::integral_constant<std::size_t, R>) {
@@ -44,7 +44,7 @@ struct register_weigher {
 /// Weighted sums of rows on xsimd: weights stay float32, rows of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct rows_simd {
-    using number = float;                                      ///< element type of the weights p
+    using input = float;                                       ///< element type of the weights p
     using element = Element;                                   ///< element type of the rows of v
     using weigher = detail::register_weigher<rows_simd>;       ///< multiplies matrices of any size in register tiles
     static constexpr std::size_t lanes = arch::simd<A>::lanes; ///< floats of a register of sums

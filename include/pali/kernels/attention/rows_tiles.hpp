@@ -16,7 +16,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
 /// pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
-    using number = bfloat16;  ///< element type of the weights p
+    using input = bfloat16;   ///< element type of the weights p
     using element = bfloat16; ///< element type of the rows of v
 
     /// Rounds n weights to bfloat16 (nearest even) and zero-pads them to whole steps of 32. May be in place: a packed weight takes half

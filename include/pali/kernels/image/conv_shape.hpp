@@ -19,8 +19,8 @@ struct feature_map {
 
     feature_map() = default;
     /// View of memory of size() floats, whose border is already zero.
-    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t numbers) noexcept
-        : data(memory), height(lines), width(columns), channels(numbers) {}
+    feature_map(T* memory, std::size_t lines, std::size_t columns, std::size_t depth) noexcept
+        : data(memory), height(lines), width(columns), channels(depth) {}
     /// Converts feature_map<T> to feature_map<const T>.
     template <class U>
         requires(std::is_same_v<const U, T>)

@@ -13,7 +13,7 @@ namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespac
  * widened. Denormals count as zero. Needs arch::features::avx512_bf16.
  */
 struct dot_bf16_avx512 {
-    using number = bfloat16;                 ///< element type of packed activations
+    using input = bfloat16;                  ///< element type of packed activations
     using element = bfloat16;                ///< element type of weights
     static constexpr std::size_t lanes = 16; ///< floats of a register of sums
     static constexpr std::size_t pair = 32;  ///< elements of a row per step
@@ -94,7 +94,7 @@ private:
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
         struct line {
-            bfloat16 numbers[pair];
+            bfloat16 activations[pair];
         };
         const char *now = reinterpret_cast<const char*>(w.data), *next = reinterpret_cast<const char*>(w[C]);
         std::size_t column[C] = {};

@@ -62,7 +62,7 @@ struct dot_bytes_avx512 {
             const __m512 scale = as_floats(a_scales, b_scales);
             PALI_UNROLL
             for (std::size_t r = 0; r < R; ++r)
-                sums[r] = _mm512_fmadd_ps(__builtin_convertvector((numbers)products[r], __m512),
+                sums[r] = _mm512_fmadd_ps(__builtin_convertvector((int32_lanes)products[r], __m512),
                                           _mm512_mul_ps(scale, _mm512_set1_ps(scales[r])), sums[r]);
             a += matrix::group_bytes, b += matrix::group_bytes, a_scales += matrix::strip, b_scales += matrix::strip;
             activations += matrix::group * R, begins += R, scales += R;
@@ -74,7 +74,7 @@ struct dot_bytes_avx512 {
 private:
     // Vector extensions, used where the intrinsics of g++ 12 cause warnings.
     typedef std::uint16_t shorts __attribute__((vector_size(16), may_alias, aligned(1)));
-    typedef std::int32_t numbers __attribute__((vector_size(64)));
+    typedef std::int32_t int32_lanes __attribute__((vector_size(64)));
     typedef std::uint32_t words __attribute__((vector_size(64)));
     typedef long long half __attribute__((vector_size(32), may_alias, aligned(1)));
 
@@ -98,7 +98,7 @@ private:
     PALI_TARGET("avx512f,avx512vnni")
     static inline void add(__m512i weights, const std::int8_t* activations, __m512i (&products)[R]) noexcept {
         struct four {
-            std::int8_t numbers[4];
+            std::int8_t activations[4];
         };
         PALI_UNROLL
         for (std::size_t r = 0; r < R; ++r)
@@ -143,7 +143,7 @@ struct dot_bytes_avx512_token {
     }
 
 private:
-    typedef std::int32_t numbers __attribute__((vector_size(64)));
+    typedef std::int32_t int32_lanes __attribute__((vector_size(64)));
 
     /// Read position: the next group of a strip and of a token.
     struct place {
@@ -160,28 +160,28 @@ private:
     PALI_ALWAYS_INLINE static inline __m256 add_group(place& at, const __m512i (&fours_of)[Registers], __m256 sums) noexcept {
         using matrix = quantized_rows<Bits>;
         constexpr std::size_t registers = matrix::group_bytes / 64;
-        const __m512i numbers_of_group = load<Bits>(at.activations);
+        const __m512i group_activations = load<Bits>(at.activations);
         __m512i products = _mm512_maskz_set1_epi32(0x00ff, *at.begins);
         if constexpr (Bits == 4) {
             fetch_group(at.codes + groups_ahead * matrix::group_bytes, at.scales + groups_ahead * matrix::strip);
             __m512i sixteenfold = _mm512_setzero_si512(); // products of the high 4 bits of the bytes
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
-                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(numbers_of_group, fours_of[v]));
+                products = _mm512_dpbusd_epi32(products, masked<0x0f>(at.codes + 64 * v), spread(group_activations, fours_of[v]));
                 sixteenfold =
-                    _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(numbers_of_group, fours_of[registers + v]));
+                    _mm512_dpbusd_epi32(sixteenfold, masked<0xf0>(at.codes + 64 * v), spread(group_activations, fours_of[registers + v]));
             }
-            products = (__m512i)((numbers)products + ((numbers)sixteenfold >> 4));
+            products = (__m512i)((int32_lanes)products + ((int32_lanes)sixteenfold >> 4));
         } else { // the hardware prefetcher keeps up with 8 bits
             PALI_UNROLL
             for (std::size_t v = 0; v < registers; ++v) {
                 const __m512i unsigned_codes =
                     _mm512_xor_si512(_mm512_loadu_si512(at.codes + 64 * v), _mm512_set1_epi8(static_cast<char>(0x80)));
-                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(numbers_of_group, fours_of[v]));
+                products = _mm512_dpbusd_epi32(products, unsigned_codes, spread(group_activations, fours_of[v]));
             }
         }
-        const auto lower = __builtin_shufflevector((numbers)products, (numbers)products, 0, 1, 2, 3, 4, 5, 6, 7);
-        const auto upper = __builtin_shufflevector((numbers)products, (numbers)products, 8, 9, 10, 11, 12, 13, 14, 15);
+        const auto lower = __builtin_shufflevector((int32_lanes)products, (int32_lanes)products, 0, 1, 2, 3, 4, 5, 6, 7);
+        const auto upper = __builtin_shufflevector((int32_lanes)products, (int32_lanes)products, 8, 9, 10, 11, 12, 13, 14, 15);
         const __m256 scale = _mm256_mul_ps(avx2_bytes::load_scales(at.scales), _mm256_set1_ps(*at.token_scales));
         at.codes += matrix::group_bytes, at.scales += matrix::strip, at.activations += matrix::group, ++at.begins, ++at.token_scales;
         return _mm256_fmadd_ps(__builtin_convertvector(lower + upper, __m256), scale, sums);
@@ -206,7 +206,7 @@ private:
             return _mm512_loadu_si512(group);
         } else {
             struct half {
-                std::int8_t numbers[32];
+                std::int8_t activations[32];
             };
             __m512i result;
             __asm__("vbroadcasti64x4 %1, %0" : "=v"(result) : "m"(*reinterpret_cast<const half*>(group)));

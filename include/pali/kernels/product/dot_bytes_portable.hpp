@@ -33,15 +33,15 @@ private:
         std::fill(y, y + matrix::strip, 0.f);
         for (std::size_t g = 0; g < groups;
              ++g, codes += matrix::group_bytes, scales += matrix::strip, token += matrix::group * together, token_scales += together) {
-            std::int8_t numbers[matrix::group];
-            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(numbers + k, token + k * together, 4);
+            std::int8_t activations[matrix::group];
+            for (std::size_t k = 0; k < matrix::group; k += 4) std::memcpy(activations + k, token + k * together, 4);
             std::int32_t sums[matrix::strip] = {};
             for (std::size_t k = 0; k < matrix::group_bytes / matrix::strip; ++k)
                 for (std::size_t n = 0; n < matrix::strip; ++n) {
                     const std::uint8_t byte = codes[matrix::byte_in_group(n, k)];
                     if constexpr (Bits == 8)
-                        sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(numbers[k]);
-                    else sums[n] += ((byte & 15) - 8) * numbers[k] + ((byte >> 4) - 8) * numbers[k + matrix::group / 2];
+                        sums[n] += static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) * static_cast<std::int16_t>(activations[k]);
+                    else sums[n] += ((byte & 15) - 8) * activations[k] + ((byte >> 4) - 8) * activations[k + matrix::group / 2];
                 }
             for (std::size_t n = 0; n < matrix::strip; ++n)
                 y[n] += static_cast<float>(scales[n]) * *token_scales * static_cast<float>(sums[n]);

@@ -38,12 +38,12 @@ template <std::size_t Half, class A>
 
 /// Elements of a row per step: one register of float32, or the two registers that a register of bfloat16 widens to.
 template <class A, weight_element Element>
-inline constexpr std::size_t numbers_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
+inline constexpr std::size_t elements_at_once = arch::simd<A>::lanes * (std::same_as<Element, float> ? 1 : 2);
 
 /// Copies a row of activations in the order in which load_half() returns weights, zero-padded to whole pairs.
 template <class A, weight_element Element>
 void pack_row(arch::simd<A>, const float* x, std::size_t width, float* packed) noexcept {
-    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = numbers_at_once<A, Element>;
+    constexpr std::size_t lanes = arch::simd<A>::lanes, pair = elements_at_once<A, Element>;
     const std::size_t whole = width / pair * pair;
     for (std::size_t k = 0; k < whole; k += pair) {
         if constexpr (std::same_as<Element, float>) {
@@ -76,10 +76,10 @@ struct partial_sums {
 /// Dot-product policy on xsimd: activations stay float32, weights of type `Element` are widened to float32.
 template <class A, weight_element Element>
 struct dot_floats_simd {
-    using number = float;                                                        ///< element type of packed activations
-    using element = Element;                                                     ///< element type of weights
-    static constexpr std::size_t lanes = arch::simd<A>::lanes;                   ///< floats of a register of sums
-    static constexpr std::size_t pair = dot_detail::numbers_at_once<A, Element>; ///< elements of a row per step
+    using input = float;                                                          ///< element type of packed activations
+    using element = Element;                                                      ///< element type of weights
+    static constexpr std::size_t lanes = arch::simd<A>::lanes;                    ///< floats of a register of sums
+    static constexpr std::size_t pair = dot_detail::elements_at_once<A, Element>; ///< elements of a row per step
     /// Columns of a register tile of R rows. Tiles of four and six rows have 12 accumulators, or 24 if there are 32 registers.
     template <std::size_t R>
     static constexpr std::size_t columns = (R == 4 ? 3 : 2) * (arch::simd<A>::registers / 16);

@@ -32,7 +32,7 @@ inline constexpr std::size_t most_columns = 96, most_rows = 288;
 /// stream past.
 template <class Dot>
 [[nodiscard]] std::size_t depth_at_once(std::size_t tokens, std::size_t width) noexcept {
-    const std::size_t most = std::max(Dot::pair, arch::caches().first * 3 / 4 / (6 * sizeof(typename Dot::number)));
+    const std::size_t most = std::max(Dot::pair, arch::caches().l1 * 3 / 4 / (6 * sizeof(typename Dot::input)));
     if (!Dot::in_parts || tokens < many_rows || width <= most) return width;
     const std::size_t parts = (width + most - 1) / most;
     return ((width + parts - 1) / parts + Dot::pair - 1) / Dot::pair * Dot::pair;
@@ -41,7 +41,7 @@ template <class Dot>
 /// Columns of w per task: as many as fit in half of L2 at `bytes` each, but fewer if threads would otherwise wait long for the last task.
 [[nodiscard]] inline std::size_t columns_a_task(std::size_t bytes, std::size_t count, std::size_t threads) noexcept {
     constexpr std::size_t least = 24, tasks_a_thread = 4;
-    const std::size_t near = arch::caches().second / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
+    const std::size_t near = arch::caches().l2 / 2 / std::max<std::size_t>(1, bytes), even = count / (tasks_a_thread * threads);
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
@@ -50,7 +50,7 @@ template <class Dot>
 /// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
 /// one K-block covers the row.
 template <class Dot>
-void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
+void dot_rows(rows<const typename Dot::input> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
     PALI_ASSERT(w.count <= most_columns);
     const auto tile = [&]<std::size_t R, std::size_t C>(std::size_t r, std::size_t c, const partial_sums& part,
@@ -81,12 +81,12 @@ void dot_rows(rows<const typename Dot::number> x, rows<const typename Dot::eleme
 /// most most_columns.
 template <class Dot, class Weights, class Panel>
 void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with, Panel&& panel, thread_pool& threads, arena& scratch) {
-    using number = typename Dot::number;
+    using input = typename Dot::input;
     constexpr std::size_t rows_a_task = 16;
     const arena::frame frame(scratch);
     const std::size_t packed_width = (x.width + Dot::pair - 1) / Dot::pair * Dot::pair;
-    const rows<number> packed(reinterpret_cast<number*>(scratch.take((x.count * packed_width * sizeof(number) + 3) / 4)), x.count,
-                              packed_width);
+    const rows<input> packed(reinterpret_cast<input*>(scratch.take((x.count * packed_width * sizeof(input) + 3) / 4)), x.count,
+                             packed_width);
     threads.run_blocks(x.count, rows_a_task, [&](std::size_t first, std::size_t n) {
         for (std::size_t t = first; t < first + n; ++t) Dot::pack(x[t], x.width, packed[t]);
     });
@@ -96,7 +96,7 @@ void multiply(rows<const float> x, std::initializer_list<operand<Weights>> with,
     const std::size_t columns = columns_a_task(depth * sizeof(typename Dot::element), outputs_of(with), threads.size());
     for_outputs(with, columns, threads, [&](const operand<Weights>& of, std::size_t first, std::size_t n, std::size_t thread) {
         PALI_ASSERT(x.width == of.weights.width && of.y.width == of.weights.count && of.y.count == x.count);
-        dot_rows<Dot>(rows<const number>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr,
+        dot_rows<Dot>(rows<const input>(packed), panel(of.weights, first, n, thread), of.bias ? of.bias + first : nullptr,
                       rows<float>(of.y.data + first, of.y.count, n, of.y.stride), depth, sums ? sums + thread * sums_a_thread : nullptr);
     });
 }

@@ -60,12 +60,12 @@ void quantize_token(const float* x, std::size_t t, const token_tile& tile, std::
         }
         const float top = compat::reduce_max(tops) + compat::reduce_add(strays);
         const bool counts = top >= least; // false for NaN
-        const float* const numbers = counts ? x : nothing;
+        const float* const values = counts ? x : nothing;
         const float inverse = counts ? 127.f / top : 0.f;
         std::int8_t rounded[group];
         int sum = 0;
         for (std::size_t i = 0; i < group; ++i) {
-            const float scaled = numbers[i] * inverse; // rounds half away from zero, which vectorizes everywhere
+            const float scaled = values[i] * inverse; // rounds half away from zero, which vectorizes everywhere
             const int code = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
             rounded[i] = static_cast<std::int8_t>(code);
             sum += code;

@@ -24,19 +24,19 @@ void read_strip(const quantized_rows<Bits>& w, std::size_t i, std::size_t begin,
     const std::uint8_t* codes = w.codes_of(i) + matrix::strip * matrix::bytes_of(begin);
     const bfloat16* scales = w.scales_of(i) + matrix::strip * (begin / matrix::group);
     PALI_ASSERT(begin % matrix::group == 0 && to.width % matrix::group == 0);
-    std::int8_t numbers[matrix::group_bytes], row[matrix::strip][matrix::group];
+    std::int8_t decoded[matrix::group_bytes], row[matrix::strip][matrix::group];
     const auto sort = [&](std::size_t first) { // de-interleaves: four bytes of each row in turn -> rows
         for (std::size_t r = 0; r < matrix::strip; ++r)
-            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, numbers + matrix::byte_in_group(r, k), 4);
+            for (std::size_t k = 0; k < in_bytes; k += 4) std::memcpy(row[r] + first + k, decoded + matrix::byte_in_group(r, k), 4);
     };
     for (std::size_t at = 0; at < to.width; at += matrix::group, codes += matrix::group_bytes, scales += matrix::strip) {
         if constexpr (Bits == 8) {
-            std::memcpy(numbers, codes, sizeof numbers);
+            std::memcpy(decoded, codes, sizeof decoded);
             sort(0);
         } else {
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
+            for (std::size_t j = 0; j < sizeof decoded; ++j) decoded[j] = static_cast<std::int8_t>((codes[j] & 15) - 8);
             sort(0);
-            for (std::size_t j = 0; j < sizeof numbers; ++j) numbers[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
+            for (std::size_t j = 0; j < sizeof decoded; ++j) decoded[j] = static_cast<std::int8_t>((codes[j] >> 4) - 8);
             sort(in_bytes);
         }
         for (std::size_t r = 0; r < matrix::strip; ++r) {
