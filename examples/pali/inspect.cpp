@@ -15,6 +15,7 @@
 #include <pali/text/compare_vocabularies.hpp>
 #include <pali/text/tokenizer.hpp>
 #include <pali/weights/finite.hpp>
+#include <pali/weights/tensor_list.hpp>
 
 #include <cstdio>
 #include <iostream>
@@ -47,9 +48,10 @@ constexpr known_file known_files[] = {
 
 class inspection {
 public:
-    /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is checked.
-    inspection(const fs::path& given, bool numbers)
-        : m_weights(pali::core::find_checkpoint(given)), m_folder(pali::core::folder_of_checkpoint(m_weights)), m_numbers(numbers) {}
+    /// `given` is a folder or one .safetensors file in it. With `numbers`, every weight is checked; with `tensors`, every tensor is listed.
+    inspection(const fs::path& given, bool numbers, bool tensors)
+        : m_weights(pali::core::find_checkpoint(given)), m_folder(pali::core::folder_of_checkpoint(m_weights)), m_numbers(numbers),
+          m_list(tensors) {}
 
     /// Prints the report; returns the number of problems.
     int run() {
@@ -218,6 +220,31 @@ private:
     void check_names_of() {
         m_unused =
             pali::nn::check_parts<Weights>(*m_files, *m_config, false, [this](std::string_view note) { m_notes.emplace_back(note); });
+        const pali::weights::published_tensors there(m_files->tensors());
+        std::vector<pali::weights::listed_tensor> tensors;
+        pali::nn::network_modules<pali::dynamic, Weights>(m_config->sizes).bind(pali::weights::tensor_list(tensors, there), m_config->tied);
+        show_parameters(tensors);
+        if (m_list) list_tensors(tensors, there);
+    }
+
+    /// Prints the number of parameters of the model and of its parts, which are the first words of the names.
+    static void show_parameters(const std::vector<pali::weights::listed_tensor>& tensors) {
+        std::size_t all = 0;
+        std::map<std::string, std::size_t> parts;
+        for (const auto& tensor : tensors) {
+            all += tensor.count();
+            parts[tensor.name.substr(0, tensor.name.find('.'))] += tensor.count();
+        }
+        std::cout << "parameters: " << all << '\n';
+        for (const auto& [part, count] : parts) std::cout << "  " << part << "  " << count << '\n';
+    }
+
+    /// Prints the tensors of the model in the order of its layers: published name, dtype and shape in the file.
+    static void list_tensors(const std::vector<pali::weights::listed_tensor>& tensors, const pali::weights::published_tensors& there) {
+        std::cout << "tensors:\n";
+        for (const auto& [name, shape] : tensors)
+            if (const pali::files::tensor_info* found = there.find(name))
+                std::cout << "  " << name << "  " << to_string(found->type) << ' ' << pali::core::describe_shape(found->shape) << '\n';
     }
 
     fs::path m_weights, m_folder; // the given path; the folder of config.json and the other files
@@ -225,7 +252,7 @@ private:
     std::optional<pali::checkpoint_config> m_config;
     std::set<std::string, std::less<>> m_unused; // tensors that the model does not use
     std::vector<std::string> m_problems, m_notes;
-    bool m_numbers;
+    bool m_numbers, m_list;
 };
 
 } // namespace
@@ -235,14 +262,16 @@ command add_inspect(CLI::App& program) {
     const auto folder = std::make_shared<std::string>();
     const auto numbers = std::make_shared<bool>(false);
     app->add_flag("--numbers", *numbers, "Also read every weight and check that all are finite");
+    const auto tensors = std::make_shared<bool>(false);
+    app->add_flag("--tensors", *tensors, "Also list the tensors of the model: published name, dtype and shape in the file");
     const auto arch = std::make_shared<bool>(false);
     CLI::Option* const of_arch =
         app->add_flag("--arch", *arch, "Print only the instruction set levels: compiled, supported by this processor, and active");
     app->add_option("folder,-m,--model", *folder, "Model folder, or one .safetensors file in it; default: the embedded model")
         ->type_name("DIR")
         ->excludes(of_arch);
-    return [folder, numbers, arch] {
+    return [folder, numbers, tensors, arch] {
         if (*arch) return show_arch(), 0;
-        return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers).run() == 0 ? 0 : exit_bad_file;
+        return inspection(folder->empty() ? embedded_model() : fs::path(*folder), *numbers, *tensors).run() == 0 ? 0 : exit_bad_file;
     };
 }

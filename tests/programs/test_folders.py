@@ -74,6 +74,26 @@ class folders(with_checkpoint):
         tensors = {("lm_head.weight" if name == EMBEDDING else name): t for name, t in read_tensors().items()}
         self.answers(self.write("head", tensors))
 
+    def test_inspect_lists_the_tensors_of_the_model(self):
+        def listed(folder):
+            said = run("inspect", "--tensors", folder).stdout
+            rows = said.split("tensors:\n")[1].split("masks:")[0].splitlines()
+            return [row.split(maxsplit=1) for row in rows], int(said.split("parameters: ")[1].split("\n")[0])
+        tensors = read_tensors()
+        as_text = {name: dtype + " (" + ", ".join(map(str, shape)) + ")" for name, (dtype, shape, _) in tensors.items()}
+        rows, parameters = listed(SHAPES)
+        self.assertEqual(dict(rows), as_text)
+        self.assertEqual(len(rows), len(as_text))
+        self.assertEqual(parameters, sum(len(data) // 2 for _, _, data in tensors.values()))  # all are BF16
+        # Another spelling of the names, an unused tensor, and a head that differs from the embedding.
+        renamed = {name.replace("language_model.model.", "model.language_model."): t for name, t in tensors.items()}
+        dtype, shape, data = tensors[EMBEDDING]
+        renamed["lm_head.weight"] = (dtype, shape, data[:-2] + b"\x00\x3c")
+        renamed["v_head.summary.weight"] = ("BF16", [1, 192], bytes(384))
+        rows, parameters_with_head = listed(self.write("renamed", renamed))
+        self.assertEqual(dict(rows), {**as_text, "language_model.lm_head.weight": as_text[EMBEDDING]})
+        self.assertEqual(parameters_with_head, parameters + len(data) // 2)
+
     def test_tensors_that_are_not_used_are_told_once(self):
         tensors = {**read_tensors(), "v_head.summary.weight": ("BF16", [1, 192], bytes(384))}
         folder = self.write("value_head", tensors)

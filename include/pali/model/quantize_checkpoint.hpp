@@ -14,6 +14,7 @@
 #include <pali/objects/mask_vqvae.hpp>
 #include <pali/weights/finite.hpp>
 #include <pali/weights/names.hpp>
+#include <pali/weights/published_tensors.hpp>
 #include <pali/weights/quantize.hpp>
 #include <pali/weights/storage.hpp>
 #include <pali/weights/tensor_visitor.hpp>
@@ -111,8 +112,8 @@ class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
 
-    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
-    coded_matrices(names& found, const name_set& there, std::string prefix = {})
+    /// Fills `found`.
+    coded_matrices(names& found, const published_tensors& there, std::string prefix = {})
         : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
 
     /// @{
@@ -131,22 +132,20 @@ public:
     template <class Element>
     void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
     void vector(const std::string&, const float*&, std::size_t) const {}
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->find(m_prefix + name) != nullptr; }
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
     /// @}
 
 private:
     names* m_found;
-    const name_set* m_there;
+    const published_tensors* m_there;
     std::string m_prefix;
 };
 
 /// The matrices that are quantized when the weights are stored as `Storage`.
 template <weight_storage Storage>
 [[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
-    const tensor_names published(files.tensors());
-    name_set there;
-    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    const published_tensors there(files.tensors());
     coded_matrices::names found;
     network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
     return found;

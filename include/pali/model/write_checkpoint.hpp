@@ -8,6 +8,7 @@
 #include <pali/files/safetensors_writer.hpp>
 #include <pali/model/network.hpp>
 #include <pali/weights/names.hpp>
+#include <pali/weights/published_tensors.hpp>
 #include <pali/weights/storage.hpp>
 #include <pali/weights/tensor_visitor.hpp>
 
@@ -52,7 +53,7 @@ public:
     };
     using tensors = std::map<std::string, tensor, std::less<>>;
 
-    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
+    collected(tensors& to, const published_tensors& there, std::string prefix = {})
         : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
     [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
 
@@ -91,17 +92,15 @@ public:
                                         append_as(out, written, original.type, from, size);
                                     }};
     }
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->find(m_prefix + name) != nullptr; }
     /// Same condition as in binder: a head that differs from the embedding is visited, a copy of the embedding is not.
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
-        if (mine == m_there->end()) return true;
-        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
+        return m_there->omits_or_repeats(m_prefix + name, m_prefix + other);
     }
 
 private:
     tensors* m_to;
-    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
+    const published_tensors* m_there;
     std::string m_prefix;
 };
 
@@ -117,8 +116,7 @@ template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
     const files::tensor_table& table = net.files().tensors();
     const weights::tensor_names names(table);
-    std::map<std::string, const files::tensor_info*, std::less<>> there;
-    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
+    const weights::published_tensors there(table);
     model_detail::collected::tensors tensors;
     net.bind(model_detail::collected(tensors, there), net.tied());
 
