@@ -15,7 +15,7 @@ import sys
 # std:: and __gnu_cxx::, as mangled: members, functions, virtual tables.
 STANDARD = re.compile(r"_ZN?K?(?:S[tsaiod]|9__gnu_cxx)|_ZN9__gnu_cxx")
 # What pali::compiled has out of line and headers alone have inline: messages of errors, scratch memory, threads, the value of PALI_ARCH.
-ELSEWHERE = re.compile(r"^pali::\w+::(error(_text)?::|arena::|thread_pool::thread_pool\(|arch::limited_to\()")
+ELSEWHERE = re.compile(r"^pali::\w+::(error::|core::(error_text::|arena::|thread_pool::thread_pool\()|arch::limited_to\()")
 
 
 def output(*command):

@@ -56,7 +56,7 @@ _pali() {
     collect) COMPREPLY=($(compgen -W "-h --help -o --out --format --coco-masks --overwrite" -- "$word")) ;;
     chat) COMPREPLY=($(compgen -W "-h --help -m --model --variant --weights --residency --strict --threads --pin-threads --kv-cache --model_path --model_type --prompt --detection -i --image --image_file_path --keep-exif-orientation --max-side --max-pixels --max-tokens --max_tokens_to_generate --temperature --top_p --top-p --do_sample --seed --only_cpu" -- "$word")) ;;
     generate) COMPREPLY=($(compgen -W "-h --help -m --model --variant --weights --residency --strict --threads --pin-threads --kv-cache -i --image --keep-exif-orientation --max-side --max-pixels -p --prompt --max-tokens --min-tokens --temperature --top-k --top-p --min-p --typical-p --repetition-penalty --seed --num-beams --length-penalty --early-stopping --json -v --verbose" -- "$word")) ;;
-    inspect) COMPREPLY=($(compgen -W "-h --help --numbers --arch -m --model" -- "$word")) ;;
+    inspect) COMPREPLY=($(compgen -W "-h --help --numbers --tensors --arch -m --model" -- "$word")) ;;
     eval) COMPREPLY=($(compgen -W "-h --help -m --model --variant --weights --residency --strict --threads --pin-threads --kv-cache --constrained --perplexity --json" -- "$word")) ;;
     quantize) COMPREPLY=($(compgen -W "-h --help --weights --overwrite -t --threads" -- "$word")) ;;
     esac

@@ -210,6 +210,7 @@ complete -c pali -n '__fish_seen_subcommand_from generate' -l json -d 'Print one
 complete -c pali -n '__fish_seen_subcommand_from generate' -s v -l verbose -d 'Print model, timings and memory use to standard error'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -s h -l help -d 'Print this help message and exit'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -l numbers -d 'Also read every weight and check that all are finite'
+complete -c pali -n '__fish_seen_subcommand_from inspect' -l tensors -d 'Also list the tensors of the model: published name, dtype and shape in the file'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -l arch -r -d 'Print only the instruction set levels: compiled, supported by this processor, and active'
 complete -c pali -n '__fish_seen_subcommand_from inspect' -s m -l model -r -d 'Model folder, or one .safetensors file in it; default: the embedded model'
 complete -c pali -n '__fish_seen_subcommand_from eval' -s h -l help -d 'Print this help message and exit'

@@ -2902,7 +2902,7 @@ struct memory_kernels {
     bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
     bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
     bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
-    std::size_t first_cache = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
+    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
 };
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
@@ -3087,7 +3087,7 @@ private:
     constexpr void floats(std::size_t tokens, std::size_t width, std::size_t pair) {
         const frame of_one(m_arena);
         m_arena.take(tokens * round_up(width, pair));
-        const std::size_t most = std::max(pair, m_with.first_cache * 3 / 4 / (6 * sizeof(float)));
+        const std::size_t most = std::max(pair, m_with.l1_bytes * 3 / 4 / (6 * sizeof(float)));
         if (tokens < many_rows || width <= most) return;
         const std::size_t depth = round_up(parts_of(width, parts_of(width, most)), pair);
         if (depth < width) m_arena.take(m_threads * std::min(tokens, most_rows) * most_columns * m_with.lanes);
@@ -12265,6 +12265,37 @@ namespace pali { inline namespace PALI_ABI { namespace text {
 
 // Umbrella header for result files: JSON lines, COCO, YOLO and labelme.
 
+// The tensors of a checkpoint by their published names.
+
+namespace pali { inline namespace PALI_ABI { namespace weights {
+
+/// Finds tensors by published name, whatever their names in the file. The table must outlive this object.
+class published_tensors {
+public:
+    /// Reads only the names.
+    explicit published_tensors(const tensor_table& tensors) {
+        const tensor_names names(tensors);
+        for (const auto& [name, tensor] : tensors) m_tensors.emplace(names.published(name), &tensor);
+    }
+
+    /// The tensor with this published name; null if the checkpoint does not have it.
+    [[nodiscard]] const tensor_info* find(std::string_view name) const {
+        const auto found = m_tensors.find(name);
+        return found == m_tensors.end() ? nullptr : found->second;
+    }
+
+    /// Whether the checkpoint lacks `name`, or has the same bytes under both names. Reads both tensors.
+    [[nodiscard]] bool omits_or_repeats(std::string_view name, std::string_view other) const {
+        const tensor_info *const mine = find(name), *const its = find(other);
+        return mine == nullptr || (its != nullptr && std::ranges::equal(mine->bytes, its->bytes));
+    }
+
+private:
+    std::map<std::string, const tensor_info*, std::less<>> m_tensors;
+};
+
+}}} // namespace pali::PALI_ABI::weights
+
 // Quantizes the decoder of a checkpoint to int8 or int4; the result can be mmapped like any other checkpoint.
 
 namespace pali { inline namespace PALI_ABI {
@@ -12344,8 +12375,8 @@ class coded_matrices {
 public:
     using names = std::map<std::string, bool, std::less<>>; ///< published name -> whether it is a vocabulary
 
-    /// Fills `found`. `there` holds the published names of the checkpoint's tensors.
-    coded_matrices(names& found, const name_set& there, std::string prefix = {})
+    /// Fills `found`.
+    coded_matrices(names& found, const published_tensors& there, std::string prefix = {})
         : m_found(&found), m_there(&there), m_prefix(std::move(prefix)) {}
 
     /// @{
@@ -12364,22 +12395,20 @@ public:
     template <class Element>
     void vocabulary(const std::string&, rows<const Element>&, const std::vector<std::size_t>&) const {}
     void vector(const std::string&, const float*&, std::size_t) const {}
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->find(m_prefix + name) != nullptr; }
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string&) const { return !has(name); }
     /// @}
 
 private:
     names* m_found;
-    const name_set* m_there;
+    const published_tensors* m_there;
     std::string m_prefix;
 };
 
 /// The matrices that are quantized when the weights are stored as `Storage`.
 template <weight_storage Storage>
 [[nodiscard]] coded_matrices::names matrices_in_codes(const checkpoint_files& files, const checkpoint_config& read) {
-    const tensor_names published(files.tensors());
-    name_set there;
-    for (const auto& [name, tensor] : files.tensors()) there.insert(published.published(name));
+    const published_tensors there(files.tensors());
     coded_matrices::names found;
     network_modules<dynamic, Storage>(read.sizes).bind(coded_matrices(found, there), read.tied);
     return found;
@@ -12536,7 +12565,7 @@ public:
     };
     using tensors = std::map<std::string, tensor, std::less<>>;
 
-    collected(tensors& to, const std::map<std::string, const tensor_info*, std::less<>>& there, std::string prefix = {})
+    collected(tensors& to, const published_tensors& there, std::string prefix = {})
         : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
     [[nodiscard]] collected operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
 
@@ -12575,17 +12604,15 @@ public:
                                         append_as(out, written, original.type, from, size);
                                     }};
     }
-    [[nodiscard]] bool has(const std::string& name) const { return m_there->contains(m_prefix + name); }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->find(m_prefix + name) != nullptr; }
     /// Same condition as in binder: a head that differs from the embedding is visited, a copy of the embedding is not.
     [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
-        const auto mine = m_there->find(m_prefix + name), its = m_there->find(m_prefix + other);
-        if (mine == m_there->end()) return true;
-        return its != m_there->end() && std::ranges::equal(mine->second->bytes, its->second->bytes);
+        return m_there->omits_or_repeats(m_prefix + name, m_prefix + other);
     }
 
 private:
     tensors* m_to;
-    const std::map<std::string, const tensor_info*, std::less<>>* m_there;
+    const published_tensors* m_there;
     std::string m_prefix;
 };
 
@@ -12601,8 +12628,7 @@ template <class Network>
 void write_checkpoint(Network& net, const std::filesystem::path& to) {
     const files::tensor_table& table = net.files().tensors();
     const weights::tensor_names names(table);
-    std::map<std::string, const files::tensor_info*, std::less<>> there;
-    for (const auto& [name, tensor] : table) there.emplace(names.published(name), &tensor);
+    const weights::published_tensors there(table);
     model_detail::collected::tensors tensors;
     net.bind(model_detail::collected(tensors, there), net.tied());
 
@@ -12626,6 +12652,57 @@ void write_checkpoint(Network& net, const std::filesystem::path& to) {
 } // namespace PALI_SIMD
 
 }} // namespace pali::PALI_ABI
+
+// Visitor that lists the tensors of a model.
+
+namespace pali { inline namespace PALI_ABI { namespace weights {
+
+/// A tensor that a model reads.
+struct listed_tensor {
+    std::string name;               ///< published name
+    std::vector<std::size_t> shape; ///< published shape
+
+    /// Number of elements.
+    [[nodiscard]] std::size_t count() const noexcept {
+        std::size_t elements = 1;
+        for (const std::size_t side : shape) elements *= side;
+        return elements;
+    }
+};
+
+/// A tensor_visitor that appends each tensor to a list, in the order of the modules. `there` decides which of embedding and head the model
+/// reads.
+class tensor_list {
+public:
+    /// Appends to `to`.
+    tensor_list(std::vector<listed_tensor>& to, const published_tensors& there, std::string prefix = {})
+        : m_to(&to), m_there(&there), m_prefix(std::move(prefix)) {}
+
+    /// @{
+    /// Operations of tensor_visitor.
+    [[nodiscard]] tensor_list operator[](const std::string& name) const { return {*m_to, *m_there, m_prefix + name + "."}; }
+    template <class Matrix>
+    void matrix(const std::string& name, Matrix&, const std::vector<std::size_t>& shape) const {
+        m_to->push_back({m_prefix + name, shape});
+    }
+    template <class Matrix>
+    void vocabulary(const std::string& name, Matrix&, const std::vector<std::size_t>& shape) const {
+        m_to->push_back({m_prefix + name, shape});
+    }
+    void vector(const std::string& name, const float*&, std::size_t size) const { m_to->push_back({m_prefix + name, {size}}); }
+    [[nodiscard]] bool has(const std::string& name) const { return m_there->find(m_prefix + name) != nullptr; }
+    [[nodiscard]] bool omits_or_repeats(const std::string& name, const std::string& other) const {
+        return m_there->omits_or_repeats(m_prefix + name, m_prefix + other);
+    }
+    /// @}
+
+private:
+    std::vector<listed_tensor>* m_to;
+    const published_tensors* m_there;
+    std::string m_prefix;
+};
+
+}}} // namespace pali::PALI_ABI::weights
 
 #endif // PALI_PART_REST
 

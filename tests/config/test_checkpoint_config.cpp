@@ -51,7 +51,8 @@ json files() {
     return {{"config.json", json::parse(R"({"model_type": "paligemma", "image_token_index": 299, "projection_dim": 64,
         "text_config": {"model_type": "gemma2", "hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 96, "num_attention_heads": 4,
                         "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 300},
-        "vision_config": {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 3, "patch_size": 14, "image_size": 56}})")}};
+        "vision_config": {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 3, "patch_size": 14,
+                          "image_size": 56}})")}};
 }
 
 struct refusal {

@@ -232,7 +232,8 @@ BOOST_AUTO_TEST_CASE(coco_goes_on_with_another_program_s_file) {
     const temporary_folder folder;
     const auto path =
         folder.write("coco.json", R"({"licenses": [{"id": 7}], "images": [{"id": 397133, "file_name": "x.jpg", "height": 1, "width": 1}],
-        "annotations": [{"id": 90, "image_id": 397133, "category_id": 18, "bbox": [0, 0, 1, 1]}], "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}]})");
+        "annotations": [{"id": 90, "image_id": 397133, "category_id": 18, "bbox": [0, 0, 1, 1]}],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}]})");
     auto coco = pali::coco_writer::read(path);
     const auto objects = cat_and_dog();
     coco.add({.file = "a", .width = 20, .height = 10, .objects = objects});

@@ -69,8 +69,10 @@ json small() {
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
         "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false},
         "post_processor": null, "decoder": null,
-        "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-                  "vocab": {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "\n": 4, "a": 5, "b": 6, "ab": 7, "▁": 8, "▁a": 9}, "merges": [["a", "b"], ["▁", "a"]]}})");
+        "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                  "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+                  "vocab": {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "\n": 4, "a": 5, "b": 6, "ab": 7, "▁": 8, "▁a": 9},
+                  "merges": [["a", "b"], ["▁", "a"]]}})");
     for (const char* text : {"<pad>", "<eos>", "<bos>", "<unk>", "\n"})
         out["added_tokens"].push_back({{"id", out["model"]["vocab"][text]},
                                        {"content", text},

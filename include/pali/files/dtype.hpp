@@ -38,10 +38,11 @@ enum class dtype {
     u64,
 };
 
+/// A row of the table of dtypes.
 struct dtype_row {
-    dtype type;
-    const char* name;
-    std::size_t bits;
+    dtype type;       ///< position in the table
+    const char* name; ///< as in safetensors headers
+    std::size_t bits; ///< of one element
 };
 
 /// In the order of the enumerators.
@@ -70,6 +71,7 @@ inline constexpr std::array dtype_rows{
     dtype_row{dtype::u64, "U64", 64},
 };
 
+/// Whether each row stands at the position of its dtype.
 consteval bool dtype_rows_are_in_order() {
     for (std::size_t i = 0; i < dtype_rows.size(); ++i)
         if (static_cast<std::size_t>(dtype_rows[i].type) != i) return false;

@@ -47,7 +47,7 @@ struct spoken_objects {
     std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
 
-inline constexpr std::string_view blanks = " \t\n\v\f\r";
+inline constexpr std::string_view blanks = " \t\n\v\f\r"; ///< characters trimmed from labels and text
 
 /// Trims blanks at both ends.
 [[nodiscard]] inline text_range trimmed(std::string_view text, text_range part) noexcept {
@@ -68,7 +68,7 @@ inline void append_utf8(std::string& out, std::string_view text) {
 
 /// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
-    bool is_loc = false;
+    bool is_loc = false;                 ///< `<loc`, not `<seg`
     std::optional<std::uint16_t> number; ///< std::nullopt if digits or the closing bracket are missing, or the number is out of range
     text_range bytes;                    ///< empty if there is no tag at this position
 };
@@ -98,8 +98,10 @@ struct tag {
 /// Parses an answer in one pass.
 class object_reader {
 public:
+    /// `answer` must outlive the reader.
     explicit object_reader(std::string_view answer) : m_answer(answer) {}
 
+    /// Reads the whole answer.
     [[nodiscard]] spoken_objects read() {
         for (std::size_t at = 0; at < m_answer.size();) {
             const std::size_t begin = at;

@@ -12,6 +12,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace objects {
 
+/// Throws errc::invalid_argument, with the name `what`, unless the divisor of `<loc>` tokens is 1024 or 1023.
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
     throw error(errc::invalid_argument,

@@ -22,9 +22,13 @@ namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
-    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // integers
+    double x0 = 0; ///< integer
+    double y0 = 0; ///< integer
+    double x1 = 0; ///< integer
+    double y1 = 0; ///< integer
 };
 
+/// Rounds a corner to a pixel as the style does.
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {
     return style == mask_style::hard ? std::trunc(at)
                                      : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
@@ -32,9 +36,13 @@ struct pixel_corners {
 
 /// One axis of a mask that is scaled to `size` pixels. Its pixels [first, first + count) are visible and start at pixel `at` of the image.
 struct axis_part {
-    std::size_t size = 0, first = 0, count = 0, at = 0;
+    std::size_t size = 0;  ///< pixels of the scaled mask
+    std::size_t first = 0; ///< first visible pixel of the mask
+    std::size_t count = 0; ///< number of visible pixels
+    std::size_t at = 0;    ///< where they start in the image
 };
 
+/// The part of [begin, end) that lies within an image side of `side` pixels; empty if there is none.
 [[nodiscard]] inline axis_part visible_part(double begin, double end, std::size_t side) noexcept {
     const double low = std::max(begin, 0.0), high = std::min(end, static_cast<double>(side));
     if (!(end > begin) || !(high > low)) return {};
@@ -44,7 +52,8 @@ struct axis_part {
 
 /// Pillow's arithmetic for float images (mode F): products and sums in double, stored as float.
 struct float_pixels {
-    using value = float;
+    using value = float; ///< type of a pixel
+    /// Weighted sum of `count` pixels, `step` apart.
     static float sum(const float* from, std::size_t step, const double* weights, std::size_t count) noexcept {
         double total = 0;
         for (std::size_t i = 0; i < count; ++i) total += kernels::stored(static_cast<double>(from[i * step]) * weights[i]);
@@ -54,7 +63,8 @@ struct float_pixels {
 
 /// Pillow's arithmetic for byte images (mode L): fixed point, clipped.
 struct byte_pixels {
-    using value = std::uint8_t;
+    using value = std::uint8_t; ///< type of a pixel
+    /// Weighted sum of `count` pixels, `step` apart; the weights are in fixed point.
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
         std::int32_t total = 1 << (kernels::resample_weights::precision - 1);
         for (std::size_t i = 0; i < count; ++i) total += weights[i] * static_cast<std::int32_t>(from[i * step]);
@@ -96,6 +106,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample_y<Pixels>(resample_x<Pixels>(from, width, along_x), x.count, along_y);
 }
 
+/// The visible pixels of a mask of logits, 0 or 255: scaled bilinearly, then compared with 0.
 [[nodiscard]] inline std::vector<std::uint8_t> hard_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
         return kernels::make_exact_resample_weights(in, part.size, 1.0, bilinear_weight, part.first, part.count);
@@ -107,6 +118,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
+/// The visible pixels of a mask of values from -1 to 1, 0 to 255: converted to bytes, then scaled bicubically.
 [[nodiscard]] inline std::vector<std::uint8_t> soft_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
         return kernels::in_fixed_point(kernels::make_exact_resample_weights(in, part.size, 2.0, bicubic_weight, part.first, part.count));
@@ -119,6 +131,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
+/// Scales the mask to the rectangle `at` of an image of width x height pixels; what lies outside is cut off.
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
     constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()

@@ -14,10 +14,11 @@ namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Inclusive range of code points.
 struct code_range {
-    char32_t first, last;
+    char32_t first; ///< first code point
+    char32_t last;  ///< last code point
 };
 
-/// \w of Unicode regular expressions: letters, marks, digits, connectors.
+/// `\w` of Unicode regular expressions: letters, marks, digits, connectors.
 inline constexpr code_range word_characters[] = {
     {0x0030, 0x0039}, {0x0041, 0x005a}, {0x005f, 0x005f}, {0x0061, 0x007a}, {0x00aa, 0x00aa}, {0x00b5, 0x00b5}, {0x00ba, 0x00ba},
     {0x00c0, 0x00d6}, {0x00d8, 0x00f6}, {0x00f8, 0x02c1}, {0x02c6, 0x02d1}, {0x02e0, 0x02e4}, {0x02ec, 0x02ec}, {0x02ee, 0x02ee},
@@ -144,7 +145,7 @@ inline constexpr code_range word_characters[] = {
     {0x30000, 0x3134a}, {0x31350, 0x323af}, {0xe0100, 0xe01ef},
 };
 
-/// \s of Unicode regular expressions.
+/// `\s` of Unicode regular expressions.
 inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
 /// Whether a sorted table of ranges contains the character.

@@ -27,6 +27,7 @@ inline constexpr const char* conversion_cure =
     "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
+/// Converts `count` elements, which need not be aligned.
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {

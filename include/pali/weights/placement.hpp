@@ -14,19 +14,20 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
-    std::function<void(const std::byte*)> set;
+    std::function<void(const std::byte*)> set; ///< tells the member where its elements are
 };
 /// The elements are converted: `write` computes them into new memory.
 struct converted {
-    std::function<void(std::byte*, thread_pool&)> write;
+    std::function<void(std::byte*, thread_pool&)> write; ///< fills the memory and tells the member
 };
 /// A tensor and how a member of the network gets its elements.
 struct placed_tensor {
-    const tensor_info* tensor;
-    std::size_t bytes; // size of the copy, if one is made
-    bool small;        // a vector: copied only if it cannot be used in place
-    std::variant<as_stored, converted> placement;
+    const tensor_info* tensor;                    ///< the elements in the file
+    std::size_t bytes;                            ///< size of the copy, if one is made
+    bool small;                                   ///< a vector: copied only if it cannot be used in place
+    std::variant<as_stored, converted> placement; ///< how the member gets its elements
 
+    /// Whether the elements are copied into new memory.
     [[nodiscard]] bool copies(residency where) const noexcept {
         return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
     }
