@@ -1141,10 +1141,11 @@ enum class dtype {
     u64,
 };
 
+/// A row of the table of dtypes.
 struct dtype_row {
-    dtype type;
-    const char* name;
-    std::size_t bits;
+    dtype type;       ///< position in the table
+    const char* name; ///< as in safetensors headers
+    std::size_t bits; ///< of one element
 };
 
 /// In the order of the enumerators.
@@ -1173,6 +1174,7 @@ inline constexpr std::array dtype_rows{
     dtype_row{dtype::u64, "U64", 64},
 };
 
+/// Whether each row stands at the position of its dtype.
 consteval bool dtype_rows_are_in_order() {
     for (std::size_t i = 0; i < dtype_rows.size(); ++i)
         if (static_cast<std::size_t>(dtype_rows[i].type) != i) return false;
@@ -1724,6 +1726,7 @@ struct box {
 
 namespace pali { inline namespace PALI_ABI { namespace objects {
 
+/// Throws errc::invalid_argument, with the name `what`, unless the divisor of `<loc>` tokens is 1024 or 1023.
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
     throw error(errc::invalid_argument,
@@ -4071,7 +4074,7 @@ struct spoken_objects {
     std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
 
-inline constexpr std::string_view blanks = " \t\n\v\f\r";
+inline constexpr std::string_view blanks = " \t\n\v\f\r"; ///< characters trimmed from labels and text
 
 /// Trims blanks at both ends.
 [[nodiscard]] inline text_range trimmed(std::string_view text, text_range part) noexcept {
@@ -4092,7 +4095,7 @@ inline void append_utf8(std::string& out, std::string_view text) {
 
 /// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
-    bool is_loc = false;
+    bool is_loc = false;                 ///< `<loc`, not `<seg`
     std::optional<std::uint16_t> number; ///< std::nullopt if digits or the closing bracket are missing, or the number is out of range
     text_range bytes;                    ///< empty if there is no tag at this position
 };
@@ -4122,8 +4125,10 @@ struct tag {
 /// Parses an answer in one pass.
 class object_reader {
 public:
+    /// `answer` must outlive the reader.
     explicit object_reader(std::string_view answer) : m_answer(answer) {}
 
+    /// Reads the whole answer.
     [[nodiscard]] spoken_objects read() {
         for (std::size_t at = 0; at < m_answer.size();) {
             const std::size_t begin = at;
@@ -8458,7 +8463,7 @@ struct processor_memory {
     std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
 
-inline constexpr float impossible = -std::numeric_limits<float>::infinity();
+inline constexpr float impossible = -std::numeric_limits<float>::infinity(); ///< logit of a token that must not be drawn
 
 /// Returns the tokens whose logits are above minus infinity, with their probabilities. The logits are the keys. NaN logits are excluded,
 /// and the result is empty if a logit is +infinity, so the keys are totally ordered.
@@ -9763,6 +9768,7 @@ inline constexpr const char* conversion_cure =
     "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
+/// Converts `count` elements, which need not be aligned.
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
@@ -9978,19 +9984,20 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
-    std::function<void(const std::byte*)> set;
+    std::function<void(const std::byte*)> set; ///< tells the member where its elements are
 };
 /// The elements are converted: `write` computes them into new memory.
 struct converted {
-    std::function<void(std::byte*, thread_pool&)> write;
+    std::function<void(std::byte*, thread_pool&)> write; ///< fills the memory and tells the member
 };
 /// A tensor and how a member of the network gets its elements.
 struct placed_tensor {
-    const tensor_info* tensor;
-    std::size_t bytes; // size of the copy, if one is made
-    bool small;        // a vector: copied only if it cannot be used in place
-    std::variant<as_stored, converted> placement;
+    const tensor_info* tensor;                    ///< the elements in the file
+    std::size_t bytes;                            ///< size of the copy, if one is made
+    bool small;                                   ///< a vector: copied only if it cannot be used in place
+    std::variant<as_stored, converted> placement; ///< how the member gets its elements
 
+    /// Whether the elements are copied into new memory.
     [[nodiscard]] bool copies(residency where) const noexcept {
         return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
     }
@@ -11333,9 +11340,13 @@ namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
-    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // integers
+    double x0 = 0; ///< integer
+    double y0 = 0; ///< integer
+    double x1 = 0; ///< integer
+    double y1 = 0; ///< integer
 };
 
+/// Rounds a corner to a pixel as the style does.
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {
     return style == mask_style::hard ? std::trunc(at)
                                      : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
@@ -11343,9 +11354,13 @@ struct pixel_corners {
 
 /// One axis of a mask that is scaled to `size` pixels. Its pixels [first, first + count) are visible and start at pixel `at` of the image.
 struct axis_part {
-    std::size_t size = 0, first = 0, count = 0, at = 0;
+    std::size_t size = 0;  ///< pixels of the scaled mask
+    std::size_t first = 0; ///< first visible pixel of the mask
+    std::size_t count = 0; ///< number of visible pixels
+    std::size_t at = 0;    ///< where they start in the image
 };
 
+/// The part of [begin, end) that lies within an image side of `side` pixels; empty if there is none.
 [[nodiscard]] inline axis_part visible_part(double begin, double end, std::size_t side) noexcept {
     const double low = std::max(begin, 0.0), high = std::min(end, static_cast<double>(side));
     if (!(end > begin) || !(high > low)) return {};
@@ -11355,7 +11370,8 @@ struct axis_part {
 
 /// Pillow's arithmetic for float images (mode F): products and sums in double, stored as float.
 struct float_pixels {
-    using value = float;
+    using value = float; ///< type of a pixel
+    /// Weighted sum of `count` pixels, `step` apart.
     static float sum(const float* from, std::size_t step, const double* weights, std::size_t count) noexcept {
         double total = 0;
         for (std::size_t i = 0; i < count; ++i) total += kernels::stored(static_cast<double>(from[i * step]) * weights[i]);
@@ -11365,7 +11381,8 @@ struct float_pixels {
 
 /// Pillow's arithmetic for byte images (mode L): fixed point, clipped.
 struct byte_pixels {
-    using value = std::uint8_t;
+    using value = std::uint8_t; ///< type of a pixel
+    /// Weighted sum of `count` pixels, `step` apart; the weights are in fixed point.
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
         std::int32_t total = 1 << (kernels::resample_weights::precision - 1);
         for (std::size_t i = 0; i < count; ++i) total += weights[i] * static_cast<std::int32_t>(from[i * step]);
@@ -11407,6 +11424,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample_y<Pixels>(resample_x<Pixels>(from, width, along_x), x.count, along_y);
 }
 
+/// The visible pixels of a mask of logits, 0 or 255: scaled bilinearly, then compared with 0.
 [[nodiscard]] inline std::vector<std::uint8_t> hard_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
         return kernels::make_exact_resample_weights(in, part.size, 1.0, bilinear_weight, part.first, part.count);
@@ -11418,6 +11436,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
+/// The visible pixels of a mask of values from -1 to 1, 0 to 255: converted to bytes, then scaled bicubically.
 [[nodiscard]] inline std::vector<std::uint8_t> soft_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
         return kernels::in_fixed_point(kernels::make_exact_resample_weights(in, part.size, 2.0, bicubic_weight, part.first, part.count));
@@ -11430,6 +11449,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
+/// Scales the mask to the rectangle `at` of an image of width x height pixels; what lies outside is cut off.
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
     constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()
@@ -12077,10 +12097,11 @@ namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Inclusive range of code points.
 struct code_range {
-    char32_t first, last;
+    char32_t first; ///< first code point
+    char32_t last;  ///< last code point
 };
 
-/// \w of Unicode regular expressions: letters, marks, digits, connectors.
+/// `\w` of Unicode regular expressions: letters, marks, digits, connectors.
 inline constexpr code_range word_characters[] = {
     {0x0030, 0x0039}, {0x0041, 0x005a}, {0x005f, 0x005f}, {0x0061, 0x007a}, {0x00aa, 0x00aa}, {0x00b5, 0x00b5}, {0x00ba, 0x00ba},
     {0x00c0, 0x00d6}, {0x00d8, 0x00f6}, {0x00f8, 0x02c1}, {0x02c6, 0x02d1}, {0x02e0, 0x02e4}, {0x02ec, 0x02ec}, {0x02ee, 0x02ee},
@@ -12207,7 +12228,7 @@ inline constexpr code_range word_characters[] = {
     {0x30000, 0x3134a}, {0x31350, 0x323af}, {0xe0100, 0xe01ef},
 };
 
-/// \s of Unicode regular expressions.
+/// `\s` of Unicode regular expressions.
 inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
 /// Whether a sorted table of ranges contains the character.
@@ -13780,115 +13801,263 @@ PALI_INLINE int png_orientation(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
+// Boxes and properties of a HEIC or AVIF file.
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
+
+/// Big-endian reader of the bytes of a HEIF file. At the end it returns 0 or an empty result.
+struct heif_bytes {
+    std::string_view left;
+
+    std::uint64_t number(std::size_t bytes) {
+        std::uint64_t value = 0;
+        if (left.size() < bytes) left = {};
+        for (std::size_t i = 0; i < bytes && !left.empty(); ++i) {
+            value = value << 8 | static_cast<unsigned char>(left.front());
+            left.remove_prefix(1);
+        }
+        return value;
+    }
+    /// Type and content of the next box; the type is empty if there is none.
+    std::pair<std::string_view, heif_bytes> box() {
+        const std::string_view whole = left;
+        std::uint64_t size = number(4);
+        const std::string_view type = left.substr(0, 4);
+        number(4);
+        if (size == 1) size = number(8);
+        if (size == 0) size = whole.size(); // up to the end
+        const std::size_t header = whole.size() - left.size();
+        if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
+        left = whole.substr(static_cast<std::size_t>(size));
+        return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
+    }
+    /// Content of the first box of this type; empty if there is none.
+    [[nodiscard]] heif_bytes find(std::string_view type) const {
+        heif_bytes boxes = *this;
+        while (true)
+            if (const auto [found, content] = boxes.box(); found.empty() || found == type) return content;
+    }
+};
+
+/// The properties of all items and those of the primary image, in the order of the container.
+struct heif_properties {
+    std::vector<std::pair<std::string_view, heif_bytes>> all, primary;
+};
+
+PALI_INLINE heif_properties find_heif_properties(const source& from) {
+    heif_bytes meta = heif_bytes{{reinterpret_cast<const char*>(from.data()), from.size()}}.find("meta");
+    meta.number(4); // version and flags
+    heif_bytes primary = meta.find("pitm");
+    const std::uint64_t item = primary.number(primary.number(4) >> 24 == 0 ? 2 : 4);
+    const heif_bytes properties = meta.find("iprp");
+
+    heif_properties made;
+    for (heif_bytes boxes = properties.find("ipco"); !boxes.left.empty();) made.all.push_back(boxes.box());
+
+    heif_bytes associations = properties.find("ipma");
+    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
+    const bool is_long = (version_and_flags & 1) != 0;
+    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
+        const bool is_primary = associations.number(version_and_flags >> 24 == 0 ? 2 : 4) == item;
+        for (std::uint64_t count = associations.number(1); count > 0; --count) {
+            const std::uint64_t index = associations.number(is_long ? 2 : 1) & (is_long ? 0x7fff : 0x7f); // without the bit "essential"
+            if (is_primary && index > 0 && index <= made.all.size()) made.primary.push_back(made.all[static_cast<std::size_t>(index) - 1]);
+        }
+        if (is_primary) break;
+    }
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::image_detail
+
 // Chroma of AVIF and HEIC as Pillow shows it. libheif repeats subsampled chroma; libavif, and therefore Pillow, interpolates it. At edges
-// the results differ by more than 16 levels.
+// the results differ by more than 16 levels. Y, Cb and Cr are in an image as libheif returns them for the identity matrix
+// (heif_identity.ipp): Cr as red, Y as green, Cb as blue.
+
+#include <libheif/heif.h>
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Which dimensions of the chroma planes are halved: both for 4:2:0, columns for 4:2:2.
 struct chroma_subsampling {
     bool columns = false, rows = false;
+    bool is_gray = false; ///< 4:0:0: there are no chroma planes
 };
 
-/// Subsampling of an AVIF, from its first codec configuration (av1C) that is not monochrome; libheif has no function for this.
-PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
-    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
-    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
-        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
-        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
-    }
-    return {};
-}
-
-/// Subsampling of a HEIC, from its first codec configuration (hvcC) that is not monochrome.
-PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
-    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
-    for (std::size_t at = bytes.find("hvcC"); at != bytes.npos && bytes.size() - at >= 21; at = bytes.find("hvcC", at + 4))
-        if (const int format = bytes[at + 20] & 3; bytes[at + 4] == 1 && format != 0) return {format != 3, format == 1};
-    return {};
-}
-
-/// Replaces repeated chroma (for pairs of columns, rows or both) by interpolated chroma. `red` and `blue` are the luma coefficients Kr and
-/// Kb.
-class chroma_interpolation {
-public:
-    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
-
-    /// `image` starts at a pair: its first pixel is the first of a chroma block.
-    void apply(chroma_subsampling halved) {
-        const axis across{halved.columns}, down{halved.rows};
-        const std::size_t columns = across.block(m_image.width - 1) + 1, rows = down.block(m_image.height - 1) + 1;
-        std::vector<chroma> blocks(columns * rows);
-        std::vector<float> weights(columns * rows);
-        for (std::size_t y = 0; y < m_image.height; ++y)
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t at = down.block(y) * columns + across.block(x);
-                const chroma c = chroma_of(m_image.at(x, y));
-                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // clipping to 0 or 255 has destroyed the chroma of the pixel
-                blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
-                weights[at] += weight;
-            }
-        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= weights[i], blocks[i].red /= weights[i];
-        for (std::size_t y = 0; y < m_image.height; ++y) {
-            const std::size_t near = down.block(y) * columns, far = down.next(y, rows) * columns;
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t left = across.block(x), right = across.next(x, columns);
-                const auto mix = [&](float chroma::* c) {
-                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
-                            blocks[far + right].*c) /
-                           16;
-                };
-                std::uint8_t* const p = m_image.at(x, y);
-                set(p, weights[near + left] >= 1 ? luma_of(p, blocks[near + left]) : luma(p), mix(&chroma::blue), mix(&chroma::red));
-            }
+/// Subsampling of the primary image, from its codec configuration; libheif has no function for this. A grid has none: that of its tiles is
+/// the first that is not monochrome, as alpha is. Empty if there is no HEVC or AV1 image.
+PALI_INLINE std::optional<chroma_subsampling> find_chroma_subsampling(const heif_properties& properties) {
+    const auto configured = [](std::string_view type, heif_bytes content) -> std::optional<chroma_subsampling> {
+        if (type == "av1C" && content.number(1) == 0x81) {
+            const std::uint64_t flags = content.number(2) & 0xff;
+            const bool is_gray = (flags & 0x10) != 0;
+            return chroma_subsampling{!is_gray && (flags & 0x08) != 0, !is_gray && (flags & 0x04) != 0, is_gray};
         }
-    }
-
-private:
-    struct chroma {
-        float blue = 0, red = 0; ///< B - Y and R - Y
+        if (type == "hvcC" && content.number(1) == 1 && content.left.size() > 15) {
+            const int format = content.left[15] & 3; // 4:0:0, 4:2:0, 4:2:2, 4:4:4
+            return chroma_subsampling{format == 1 || format == 2, format == 1, format == 0};
+        }
+        return std::nullopt;
     };
-    struct axis {
-        bool halved = false;
+    for (const auto& [type, content] : properties.primary)
+        if (const auto found = configured(type, content)) return found;
+    std::optional<chroma_subsampling> gray;
+    for (const auto& [type, content] : properties.all)
+        if (const auto found = configured(type, content)) {
+            if (!found->is_gray) return found;
+            gray = found;
+        }
+    return gray;
+}
 
+/// Replaces repeated chroma (for pairs of columns, rows or both) by interpolated chroma, rounded like libyuv's. `image` starts at a pair:
+/// its first pixel is the first of a chroma block. `as_libyuv`: the chroma of an odd last column is not interpolated.
+PALI_INLINE void interpolate_chroma(image& image, chroma_subsampling halved, bool as_libyuv) {
+    struct axis {
+        bool halved;
+        std::size_t blocks;
+
+        axis(bool is_halved, std::size_t length) : halved(is_halved), blocks(is_halved ? (length + 1) / 2 : length) {}
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? at / 2 : at; }
         /// The neighboring block across the nearer edge; a chroma sample is at the center of its block.
-        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
+        [[nodiscard]] std::size_t next(std::size_t at) const noexcept {
             if (!halved) return at;
             const std::size_t own = block(at);
             return at % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
         }
     };
+    if (!halved.columns && !halved.rows) return;
+    const axis across(halved.columns, image.width), down(halved.rows, image.height);
+    std::vector<std::array<std::uint8_t, 2>> blocks(across.blocks * down.blocks);
+    for (std::size_t y = 0; y < image.height; ++y)
+        for (std::size_t x = 0; x < image.width; ++x) {
+            const std::uint8_t* const p = image.at(x, y);
+            blocks[down.block(y) * across.blocks + across.block(x)] = {p[0], p[2]};
+        }
+    for (std::size_t y = 0; y < image.height; ++y) {
+        const auto* const near = &blocks[down.block(y) * across.blocks];
+        const auto* const far = &blocks[down.next(y) * across.blocks];
+        for (std::size_t x = 0; x < image.width; ++x) {
+            const std::size_t own = across.block(x), next = as_libyuv && x + 1 == image.width ? own : across.next(x);
+            std::uint8_t* const p = image.at(x, y);
+            const auto mixed = [&](std::size_t c) {
+                return static_cast<std::uint8_t>((9 * near[own][c] + 3 * near[next][c] + 3 * far[own][c] + far[next][c] + 8) / 16);
+            };
+            p[0] = mixed(0), p[2] = mixed(1);
+        }
+    }
+}
 
-    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
-        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
+/// Conversion of Y, Cb and Cr (8 bits) to RGB.
+struct ycbcr_conversion {
+    std::array<std::array<float, 3>, 3> weights = {}; ///< of Y, Cb and Cr, for red, green and blue
+    float black = 0, neutral = 128;                   ///< Y of black; Cb and Cr of gray
+    bool has_libyuv = false;                          ///< libavif converts by libyuv
+
+    /// Conversion with the luma coefficients Kr and Kb.
+    static ycbcr_conversion of(float red, float blue, bool is_full, bool has_libyuv = false) {
+        const float green = 1 - red - blue;
+        ycbcr_conversion made{
+            {{{1, 0, 2 * (1 - red)}, {1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green}, {1, 2 * (1 - blue), 0}}}};
+        made.has_libyuv = has_libyuv;
+        if (is_full) return made;
+        made.black = 16;
+        for (auto& row : made.weights) row[0] *= 255.0f / 219, row[1] *= 255.0f / 224, row[2] *= 255.0f / 224;
+        return made;
     }
-    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
-        const float y = luma(p);
-        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
+    /// Conversion of the profile; with BT.601 if libavif does not support its matrix coefficients.
+    static ycbcr_conversion of(const heif_color_profile_nclx& profile) {
+        const bool is_full = profile.full_range_flag != 0;
+        switch (profile.matrix_coefficients) {
+        case heif_matrix_coefficients_RGB_GBR: {
+            const float scale = is_full ? 1 : 255.0f / 219, black = is_full ? 0.0f : 16.0f;
+            return {{{{0, 0, scale}, {scale, 0, 0}, {0, scale, 0}}}, black, black};
+        }
+        case heif_matrix_coefficients_YCgCo:
+            return {{{{1, -1, 1}, {1, 1, 0}, {1, -1, -1}}}};
+        case heif_matrix_coefficients_ITU_R_BT_709_5:
+            return of(0.2126f, 0.0722f, is_full, true);
+        case heif_matrix_coefficients_US_FCC_T47:
+            return of(0.30f, 0.11f, is_full);
+        case heif_matrix_coefficients_SMPTE_240M:
+            return of(0.212f, 0.087f, is_full);
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_constant_luminance:
+            return of(0.2627f, 0.0593f, is_full, true);
+        case heif_matrix_coefficients_chromaticity_derived_non_constant_luminance:
+        case heif_matrix_coefficients_chromaticity_derived_constant_luminance:
+            return derived(profile, is_full);
+        default:
+            return of(0.299f, 0.114f, is_full, true);
+        }
     }
-    [[nodiscard]] static bool is_clipped(std::uint8_t v) noexcept { return v == 0 || v == 255; }
-    [[nodiscard]] static bool is_clipped(const std::uint8_t* p) noexcept {
-        return is_clipped(p[0]) || is_clipped(p[1]) || is_clipped(p[2]);
-    }
-    /// The chroma term that is subtracted from luma to get green.
-    [[nodiscard]] float green_of(chroma c) const noexcept { return (m_red * c.red + m_blue * c.blue) / (1 - m_red - m_blue); }
-    /// Luma of a pixel. If a component was clipped, luma follows from the average chroma of the block and an unclipped component.
-    [[nodiscard]] float luma_of(const std::uint8_t* p, chroma own) const noexcept {
-        if (!is_clipped(p)) return luma(p);
-        if (!is_clipped(p[1])) return static_cast<float>(p[1]) + green_of(own);
-        if (!is_clipped(p[0])) return static_cast<float>(p[0]) - own.red;
-        if (!is_clipped(p[2])) return static_cast<float>(p[2]) - own.blue;
-        return luma(p);
-    }
-    void set(std::uint8_t* p, float y, float blue, float red) const noexcept {
-        const float green = green_of({blue, red});
-        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
-        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
+    /// The conversion that libheif used: the one that maps `image` best to its `rgb`. For files whose profile is only in the bitstream;
+    /// libheif before 1.16 does not tell it.
+    static ycbcr_conversion matching(const image& image, const pali::image& rgb) {
+        ycbcr_conversion best;
+        auto least = std::numeric_limits<std::size_t>::max();
+        for (const auto matrix : {heif_matrix_coefficients_ITU_R_BT_601_6, heif_matrix_coefficients_ITU_R_BT_709_5,
+                                  heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance, heif_matrix_coefficients_SMPTE_240M,
+                                  heif_matrix_coefficients_US_FCC_T47, heif_matrix_coefficients_RGB_GBR, heif_matrix_coefficients_YCgCo})
+            for (const bool is_full : {true, false}) {
+                heif_color_profile_nclx profile{};
+                profile.matrix_coefficients = matrix, profile.full_range_flag = is_full ? 1 : 0;
+                const ycbcr_conversion one = of(profile);
+                const std::size_t pixels = image.width * image.height, step = pixels / 65536 + 1;
+                std::size_t differences = 0;
+                for (std::size_t i = 0; i < pixels; i += step) {
+                    const std::array<std::uint8_t, 3> made = one.rgb(&image.pixels[3 * i]);
+                    for (std::size_t c = 0; c < 3; ++c) differences += static_cast<std::size_t>(std::abs(made[c] - rgb.pixels[3 * i + c]));
+                }
+                if (differences < least) least = differences, best = one;
+            }
+        return best;
     }
 
-    image& m_image;
-    float m_red, m_blue;
+    /// Gray of luma alone.
+    [[nodiscard]] ycbcr_conversion gray() const noexcept {
+        ycbcr_conversion made = *this;
+        const float scale = black > 0 ? 255.0f / 219 : 1;
+        for (auto& row : made.weights) row = {scale, 0, 0};
+        return made;
+    }
+    /// RGB of one pixel, which holds Cr, Y and Cb.
+    [[nodiscard]] std::array<std::uint8_t, 3> rgb(const std::uint8_t* p) const noexcept {
+        const float y = static_cast<float>(p[1]) - black, blue = static_cast<float>(p[2]) - neutral,
+                    red = static_cast<float>(p[0]) - neutral;
+        std::array<std::uint8_t, 3> made;
+        for (std::size_t c = 0; c < 3; ++c)
+            made[c] =
+                static_cast<std::uint8_t>(std::clamp(weights[c][0] * y + weights[c][1] * blue + weights[c][2] * red + 0.5f, 0.0f, 255.0f));
+        return made;
+    }
+    void apply(image& image) const {
+        for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
+            const std::array<std::uint8_t, 3> made = rgb(&image.pixels[i]);
+            std::copy(made.begin(), made.end(), &image.pixels[i]);
+        }
+    }
+
+private:
+    /// Kr and Kb from the primaries (H.273); BT.709's if they are not given.
+    static ycbcr_conversion derived(const heif_color_profile_nclx& p, bool is_full) {
+        struct xyz {
+            float x, y, z;
+            xyz(float x_of, float y_of) : x(x_of), y(y_of), z(1 - x_of - y_of) {}
+        };
+        const xyz r(p.color_primary_red_x, p.color_primary_red_y), g(p.color_primary_green_x, p.color_primary_green_y),
+            b(p.color_primary_blue_x, p.color_primary_blue_y), w(p.color_primary_white_x, p.color_primary_white_y);
+        const auto determinant = [](const xyz& i, const xyz& j, const xyz& k) {
+            return i.x * (j.y * k.z - k.y * j.z) + i.y * (k.x * j.z - j.x * k.z) + i.z * (j.x * k.y - k.x * j.y);
+        };
+        const float all = w.y * determinant(r, g, b);
+        if (!(std::abs(all) > 1e-6f)) return of(0.2126f, 0.0722f, is_full, true);
+        return of(r.y * determinant(w, g, b) / all, b.y * determinant(w, r, g) / all, is_full,
+                  p.color_primaries == heif_color_primaries_ITU_R_BT_709_5 ||
+                      p.color_primaries == heif_color_primaries_ITU_R_BT_470_6_System_B_G ||
+                      p.color_primaries == heif_color_primaries_ITU_R_BT_601_6 ||
+                      p.color_primaries == heif_color_primaries_ITU_R_BT_2020_2_and_2100_0);
+    }
 };
 
 }}} // namespace pali::PALI_ABI::image_detail
@@ -14292,46 +14461,118 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #if PALI_WITH_HEIF
 
-// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. That
-// can split 2 x 2 blocks of subsampled chroma, for example if the end of an odd side moves to the front. libheif before 1.19 then shifts
-// the chroma by a pixel, so in that case pali applies the transformations after the conversion to RGB. libheif can list the transformations
-// since 1.16, but Debian 12 has 1.15, so they are parsed from the boxes.
+// Y, Cb and Cr of a HEIC or AVIF. Before version 1.18, libheif returns only RGB, in which chroma is lost where a value is clipped to 0 or
+// 255. With the color profile of the identity matrix it copies: Cr to red, Y to green and Cb to blue.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Big-endian reader of the bytes of a HEIF file. At the end it returns 0 or an empty result.
-struct heif_bytes {
-    std::string_view left;
+PALI_INLINE void append_number(std::string& out, std::uint64_t value, std::size_t bytes) {
+    while (bytes-- > 0) out += static_cast<char>(value >> 8 * bytes & 0xff);
+}
 
-    std::uint64_t number(std::size_t bytes) {
-        std::uint64_t value = 0;
-        if (left.size() < bytes) left = {};
-        for (std::size_t i = 0; i < bytes && !left.empty(); ++i) {
-            value = value << 8 | static_cast<unsigned char>(left.front());
-            left.remove_prefix(1);
+PALI_INLINE void append_box(std::string& out, std::string_view type, std::string_view content) {
+    append_number(out, content.size() + 8, 4);
+    out.append(type).append(content);
+}
+
+/// Appends the boxes of `from`. `replaced` appends another box and returns true, or returns false for a box to be copied.
+template <class Replaced>
+void append_boxes(std::string& out, heif_bytes from, const Replaced& replaced) {
+    while (true) {
+        const std::string_view before = from.left;
+        const auto [type, content] = from.box();
+        if (type.empty()) return;
+        if (!replaced(type, content)) out += before.substr(0, before.size() - from.left.size());
+    }
+}
+
+/// The associations of items with properties (ipma), and `added` as the first property of each item.
+PALI_INLINE std::string with_property(heif_bytes associations, std::size_t added) {
+    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
+    const bool is_long = (version_and_flags & 1) != 0;
+    std::string made;
+    append_number(made, version_and_flags | 1, 4);
+    append_number(made, items, 4);
+    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
+        const std::size_t bytes = version_and_flags >> 24 == 0 ? 2 : 4;
+        append_number(made, associations.number(bytes), bytes);
+        std::uint64_t count = std::min<std::uint64_t>(associations.number(1), 254);
+        append_number(made, count + 1, 1);
+        append_number(made, added, 2);
+        for (; count > 0; --count) {
+            const std::uint64_t index = associations.number(is_long ? 2 : 1);
+            append_number(made, is_long ? index : (index & 0x80) << 8 | (index & 0x7f), 2);
         }
-        return value;
     }
-    /// Type and content of the next box; the type is empty if there is none.
-    std::pair<std::string_view, heif_bytes> box() {
-        const std::string_view whole = left;
-        std::uint64_t size = number(4);
-        const std::string_view type = left.substr(0, 4);
-        number(4);
-        if (size == 1) size = number(8);
-        if (size == 0) size = whole.size(); // the box extends to the end
-        const std::size_t header = whole.size() - left.size();
-        if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
-        left = whole.substr(static_cast<std::size_t>(size));
-        return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
+    return made;
+}
+
+/// The properties (iprp), in which every color profile, and one more, which is of all items, is the identity matrix with full range.
+PALI_INLINE std::string with_identity_profiles(heif_bytes properties) {
+    static constexpr std::string_view profile("nclx\0\2\0\2\0\0\x80", 11);
+    std::string all, made;
+    std::size_t count = 1;
+    append_boxes(all, properties.find("ipco"), [&](std::string_view type, heif_bytes) {
+        ++count;
+        if (type == "colr") append_box(all, type, profile);
+        return type == "colr";
+    });
+    append_box(all, "colr", profile);
+    append_boxes(made, properties, [&](std::string_view type, heif_bytes content) {
+        if (type == "ipco") append_box(made, type, all);
+        if (type == "ipma") append_box(made, type, with_property(content, count));
+        return type == "ipco" || type == "ipma";
+    });
+    return made;
+}
+
+/// The references between items (iref) without those of auxiliary images. libheif does not read an image whose alpha it rotates alone.
+PALI_INLINE std::string without_alpha(heif_bytes references) {
+    std::string made;
+    append_number(made, references.number(4), 4);
+    append_boxes(made, references, [](std::string_view type, heif_bytes) { return type == "auxl"; });
+    return made;
+}
+
+/// A copy of the file for which libheif returns Cr, Y and Cb as red, green and blue. The changed metadata is at the end, so that all
+/// offsets remain valid; in a truncated file they would refer to it. Empty if there is no metadata, or if it has RGB images or composes
+/// images in RGB.
+PALI_INLINE std::string with_identity_matrix(const source& from) {
+    const std::string_view all(reinterpret_cast<const char*>(from.data()), from.size());
+    std::string made(all), meta;
+    for (heif_bytes boxes{all}; !boxes.left.empty();) {
+        const std::size_t at = all.size() - boxes.left.size();
+        auto [type, children] = boxes.box();
+        if (type == "meta" && meta.empty()) {
+            if (children.left.find("iovl") != all.npos || children.left.find("uncC") != all.npos) return {};
+            append_number(meta, children.number(4), 4);
+            append_boxes(meta, children, [&](std::string_view child, heif_bytes content) {
+                if (child == "iprp") append_box(meta, child, with_identity_profiles(content));
+                if (child == "iref") append_box(meta, child, without_alpha(content));
+                return child == "iprp" || child == "iref";
+            });
+            made.replace(at + 4, 4, "free");
+        }
+        // The last box may extend to the end of the file (size 0). The metadata follows it.
+        if (type.empty() || heif_bytes{all.substr(at)}.number(4) == 0) {
+            std::string size;
+            append_number(size, all.size() - at, 4);
+            made.replace(at, 4, size);
+        }
     }
-    /// Content of the first box of this type; empty if there is none.
-    [[nodiscard]] heif_bytes find(std::string_view type) const {
-        heif_bytes boxes = *this;
-        while (true)
-            if (const auto [found, content] = boxes.box(); found.empty() || found == type) return content;
-    }
-};
+    if (meta.empty()) return {};
+    append_box(made, "meta", meta);
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::image_detail
+
+// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. If
+// that splits a 2 x 2 block of subsampled chroma (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel;
+// pali then applies them itself. libheif can list the transformations since 1.16, but Debian 12 has 1.15, so they are parsed from the
+// boxes.
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One transformation: an orientation, as EXIF numbers it, or a crop to the clean aperture (clap).
 struct heif_transformation {
@@ -14344,44 +14585,24 @@ struct heif_transformation {
 };
 
 /// The transformations of the primary image, in the order in which they are applied.
-PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const source& from) {
-    heif_bytes meta = heif_bytes{{reinterpret_cast<const char*>(from.data()), from.size()}}.find("meta");
-    meta.number(4); // version and flags
-    heif_bytes primary = meta.find("pitm");
-    const std::uint64_t item = primary.number(primary.number(4) >> 24 == 0 ? 2 : 4);
-    const heif_bytes properties = meta.find("iprp");
-
-    std::vector<std::pair<std::string_view, heif_bytes>> all;
-    for (heif_bytes boxes = properties.find("ipco"); !boxes.left.empty();) all.push_back(boxes.box());
-
+PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const heif_properties& properties) {
     std::vector<heif_transformation> made;
-    heif_bytes associations = properties.find("ipma");
-    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
-    const bool is_long = (version_and_flags & 1) != 0;
-    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
-        const bool is_primary = associations.number(version_and_flags >> 24 == 0 ? 2 : 4) == item;
-        for (std::uint64_t count = associations.number(1); count > 0; --count) {
-            const std::uint64_t index = associations.number(is_long ? 2 : 1) & (is_long ? 0x7fff : 0x7f); // without the bit "essential"
-            if (!is_primary || index == 0 || index > all.size()) continue;
-            auto [type, content] = all[static_cast<std::size_t>(index) - 1];
-            if (type == "irot") {
-                constexpr int counter_clockwise[]{1, 8, 3, 6};
-                made.push_back({.orientation = counter_clockwise[content.number(1) & 3]});
-            } else if (type == "imir") {
-                made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
-            } else if (type == "clap") {
-                const auto fraction = [&bytes = content] {
-                    const auto numerator = static_cast<std::int32_t>(bytes.number(4)),
-                               denominator = static_cast<std::int32_t>(bytes.number(4));
-                    return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
-                };
-                heif_transformation crop{.is_crop = true};
-                crop.across.length = fraction(), crop.down.length = fraction();
-                crop.across.offset = fraction(), crop.down.offset = fraction();
-                made.push_back(crop);
-            }
+    for (auto [type, content] : properties.primary) {
+        if (type == "irot") {
+            constexpr int counter_clockwise[]{1, 8, 3, 6};
+            made.push_back({.orientation = counter_clockwise[content.number(1) & 3]});
+        } else if (type == "imir") {
+            made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
+        } else if (type == "clap") {
+            const auto fraction = [&bytes = content] {
+                const auto numerator = static_cast<std::int32_t>(bytes.number(4)), denominator = static_cast<std::int32_t>(bytes.number(4));
+                return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
+            };
+            heif_transformation crop{.is_crop = true};
+            crop.across.length = fraction(), crop.down.length = fraction();
+            crop.across.offset = fraction(), crop.down.offset = fraction();
+            made.push_back(crop);
         }
-        if (is_primary) break;
     }
     return made;
 }
@@ -14418,7 +14639,7 @@ PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling 
     }
 }
 
-/// Whether any of the transformations splits chroma, for an image stored with width x height pixels.
+/// Whether any of the transformations does so, for an image stored with width x height pixels.
 PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
                               std::size_t height) {
     for (const heif_transformation& t : all) {
@@ -14438,8 +14659,8 @@ PALI_INLINE image transformed(image image, const heif_transformation& t) {
     return made;
 }
 
-/// Applies all transformations. Returns an empty image if a crop is outside the image. Calls `interpolate` before the first transformation
-/// that splits chroma. In that case libheif since 1.19, and therefore pillow_heif, interpolates chroma; otherwise it repeats chroma.
+/// Applies all transformations. Returns an empty image if a crop is outside. Calls `interpolate` before the first transformation that
+/// splits chroma: there libheif 1.19 and later, and therefore pillow_heif, interpolate chroma; elsewhere they repeat it.
 template <class Interpolate>
 image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
     bool is_subsampled = true;
@@ -14457,10 +14678,13 @@ image transformed(image image, const std::vector<heif_transformation>& all, chro
 }}} // namespace pali::PALI_ABI::image_detail
 
 #  include <algorithm>
+#  include <array>
 #  include <cstring>
 #  include <limits>
 #  include <memory>
 #  include <new>
+#  include <optional>
+#  include <string>
 #  include <string_view>
 #  include <utility>
 #  include <vector>
@@ -14511,87 +14735,123 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container, or with those of BT.601 if the container has none or if libavif does
-/// not support them.
-PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
-    heif_color_profile_nclx* found = nullptr;
-    const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
-    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
-    std::pair<float, float> red_and_blue{0.299f, 0.114f};
-    if (status.code == heif_error_Ok && found != nullptr) {
-        switch (found->matrix_coefficients) {
-        case heif_matrix_coefficients_RGB_GBR:
-        case heif_matrix_coefficients_YCgCo:
-            return;
-        case heif_matrix_coefficients_ITU_R_BT_709_5:
-            red_and_blue = {0.2126f, 0.0722f};
-            break;
-        case heif_matrix_coefficients_US_FCC_T47:
-            red_and_blue = {0.30f, 0.11f};
-            break;
-        case heif_matrix_coefficients_SMPTE_240M:
-            red_and_blue = {0.212f, 0.087f};
-            break;
-        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
-            red_and_blue = {0.2627f, 0.0593f};
-            break;
-        default:
-            break;
-        }
-    }
-    chroma_interpolation(image, red_and_blue.first, red_and_blue.second).apply(halved);
+/// A container and its primary image.
+struct heif_file {
+    heif_ptr<heif_context> context;
+    heif_ptr<heif_image_handle> primary;
+};
+
+/// `bytes` must outlive the result.
+PALI_INLINE heif_file open_heif(const source& from, const char* format, std::string_view bytes) {
+    heif_file made{heif_ptr<heif_context>(heif_context_alloc()), nullptr};
+    if (made.context == nullptr) throw std::bad_alloc();
+    heif_context_set_maximum_image_size_limit(
+        made.context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    check_heif(from, format, heif_context_read_from_memory_without_copy(made.context.get(), bytes.data(), bytes.size(), nullptr));
+    heif_image_handle* primary = nullptr;
+    check_heif(from, format, heif_context_get_primary_image_handle(made.context.get(), &primary));
+    made.primary.reset(primary);
+    return made;
 }
 
-PALI_INLINE image decode_heif(const source& from, bool is_avif) {
-    const char* const format = is_avif ? "AVIF" : "HEIC";
-    const heif_ptr<heif_context> context(heif_context_alloc());
-    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
-    if (context == nullptr || options == nullptr) throw std::bad_alloc();
-    heif_context_set_maximum_image_size_limit(
-        context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
-    check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
-    heif_image_handle* primary = nullptr;
-    check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
-    const heif_ptr<heif_image_handle> handle(primary);
-    const auto check = [&](int width, int height) {
-        check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
-    };
-    check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+PALI_INLINE void check_heif_size(const source& from, int width, int height) {
+    check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
+}
 
-    const chroma_subsampling halved = is_avif ? find_avif_subsampling(from) : find_heic_subsampling(from);
-    const std::vector<heif_transformation> transformations = find_heif_transformations(from);
-    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
-    const bool by_pali = split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
-                                      stored(heif_image_handle_get_ispe_height(primary)));
-    options->ignore_transformations = by_pali;
+struct heif_decoding {
+    const char* decoder = nullptr; ///< of libheif 1.15 and later; any if null
+    bool ignore_transformations = false;
+};
+
+/// dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+/// nothing, and its pixels are the same. AV1 may also be in a file with the brand of HEIC. libheif 1.21 and later do not read a file if
+/// they lack the decoder that is named here for its codec.
+PALI_INLINE const char* find_heif_decoder([[maybe_unused]] const heif_properties& properties) {
+#  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
+    const auto has = [&](std::string_view configuration) {
+        return std::any_of(properties.all.begin(), properties.all.end(), [&](const auto& one) { return one.first == configuration; });
+    };
+    if (!has("av1C") || has("hvcC")) return nullptr;
+    std::array<const heif_decoder_descriptor*, 16> all = {};
+    heif_get_decoder_descriptors(heif_compression_AV1, all.data(), static_cast<int>(all.size()));
+    for (const heif_decoder_descriptor* const one : all) {
+        const char* const id = one == nullptr ? nullptr : heif_decoder_descriptor_get_id_name(one);
+        if (id != nullptr && std::string_view(id) == "aom") return id;
+    }
+#  endif
+    return nullptr;
+}
+
+/// RGB as libheif returns it, with repeated chroma.
+PALI_INLINE image decode_heif(const source& from, const char* format, const heif_file& file, const heif_decoding& how) {
+    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
+    if (options == nullptr) throw std::bad_alloc();
+    options->ignore_transformations = how.ignore_transformations;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // libheif prefers dav1d, which writes to standard error about damaged files, and gives no access to dav1d's logger. libaom writes
-    // nothing and returns the same pixels. If libaom is not installed, and for HEVC, libheif uses another decoder. The option is set for
-    // every file, because a file with the brand of HEIC may also contain AV1.
-    options->decoder_id = "aom";
+    options->decoder_id = how.decoder;
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support no other algorithm
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif
     heif_image* decoded = nullptr;
-    check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
+    check_heif(from, format,
+               heif_decode_image(file.primary.get(), &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
     const heif_ptr<heif_image> image(decoded);
     const int width = heif_image_get_width(decoded, heif_channel_interleaved),
               height = heif_image_get_height(decoded, heif_channel_interleaved);
-    check(width, height);
+    check_heif_size(from, width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif returned no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);
-    if (!by_pali) return made;
-    made = transformed(std::move(made), transformations, halved, [&](pali::image& p) {
-        if (!is_avif) interpolate_chroma(p, primary, halved);
-    });
+    return made;
+}
+
+/// The conversion of the container's profile; if there is none, of the bitstream's, found by comparing `planes` with libheif's RGB.
+PALI_INLINE ycbcr_conversion find_conversion(const source& from, const char* format, const heif_file& file, const heif_decoding& how,
+                                             const image& planes) {
+    heif_color_profile_nclx* found = nullptr;
+    const heif_error status = heif_image_handle_get_nclx_color_profile(file.primary.get(), &found);
+    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
+    if (status.code == heif_error_Ok && found != nullptr) return ycbcr_conversion::of(*found);
+    return ycbcr_conversion::matching(planes, decode_heif(from, format, file, how));
+}
+
+PALI_INLINE image decode_heif(const source& from, bool is_avif) {
+    const char* const format = is_avif ? "AVIF" : "HEIC";
+    const heif_file file = open_heif(from, format, {reinterpret_cast<const char*>(from.data()), from.size()});
+    const heif_image_handle* const primary = file.primary.get();
+    check_heif_size(from, heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+
+    const heif_properties properties = find_heif_properties(from);
+    const std::optional<chroma_subsampling> found = find_chroma_subsampling(properties);
+    const chroma_subsampling halved = found.value_or(chroma_subsampling{});
+    const std::vector<heif_transformation> transformations = find_heif_transformations(properties);
+    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
+    // libavif interpolates chroma before any transformation.
+    const bool by_pali = is_avif ? !transformations.empty()
+                                 : split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
+                                                stored(heif_image_handle_get_ispe_height(primary)));
+    std::string identity;
+    if (((is_avif && found) || by_pali) && heif_is_whole(from)) identity = with_identity_matrix(from);
+    heif_decoding how{.decoder = find_heif_decoder(properties)};
+    if (identity.empty()) return decode_heif(from, format, file, how);
+
+    how.ignore_transformations = by_pali;
+    image made = decode_heif(from, format, open_heif(from, format, identity), how);
+    ycbcr_conversion conversion = find_conversion(from, format, file, how, made);
+    const bool as_libyuv = is_avif && conversion.has_libyuv;
+    if (as_libyuv) conversion.weights[2][1] = std::min(conversion.weights[2][1], 2.0f); // the greatest factor of libyuv on x86
+    if (is_avif) interpolate_chroma(made, halved, as_libyuv);
+    if (by_pali)
+        made = transformed(std::move(made), transformations, halved, [&](image& p) {
+            if (!is_avif) interpolate_chroma(p, halved, false);
+        });
     check_size(from, made.width, made.height);
+    (halved.is_gray ? conversion.gray() : conversion).apply(made);
     return made;
 }
 

@@ -594,8 +594,7 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
         exif[0x112] = value
         case(f"{ending}_orientation_{value}.{ending}", encode(smooth, kind, quality=80, exif=exif.tobytes()), mean=2, most=16)
     case(f"{ending}_colour_edges.{ending}", encode(edges, kind, quality=80), mean=2, most=16)
-    # If the end of an odd side moves to the front, a block of subsampled chroma is split. A quarter turn of 4:2:2 turns pairs of columns into
-    # pairs of rows.
+    # An odd side that moves to the front splits a block of subsampled chroma; a quarter turn of 4:2:2 makes rows of pairs of columns.
     for name, more in (("420", {}), ("422", {"chroma": 422} if kind == "HEIF" else {"subsampling": "4:2:2"})):
         for width, height in ((W, H), (W, H + 1), (W - 1, H)):
             for value in range(1, 9):
@@ -605,6 +604,7 @@ for kind, ending, options in (("HEIF", "heic", [{}, {"chroma": 444}]), ("AVIF", 
                 exif[0x112] = value
                 data = encode(edges.crop((0, 0, width, height)), kind, quality=80, exif=exif.tobytes(), **more)
                 case(f"{ending}_{name}_{width}x{height}_orientation_{value}.{ending}", data, mean=2, most=16)
+    case(f"{ending}_alpha_odd_turned.{ending}", encode(smooth.crop((0, 0, 31, 23)).convert("RGBA"), kind, quality=80, exif=turn.tobytes()), mean=2, most=16)
     whole = encode(smooth, kind, quality=80)
     refused(f"{ending}_truncated.{ending}", whole[:-200], MALFORMED, "truncated")
 data = encode(edges.crop((0, 0, 31, 23)), "HEIF", quality=80, exif=turn.tobytes())  # stored with 64 x 64 pixels
@@ -615,10 +615,31 @@ for left, top in ((2, 2), (3, 2), (2, 3), (3, 3)):
         turned = bytearray(data)
         turned[clap:clap + 32], turned[irot] = crop, angle
         case(f"heic_cropped_at_{left}_{top}_turned_{angle}.heic", bytes(turned), mean=2, most=16)
-for seed, kind, name, more in ((4, "HEIF", "heic_420_saturated.heic", {}), (0, "AVIF", "avif_420_saturated.avif", {}), (0, "AVIF", "avif_422_saturated.avif", {"subsampling": "4:2:2"})):
-    saturated = np.random.default_rng(seed).integers(0, 2, (5, 6, 3)) * 255  # RGB is clipped, and chroma is lost with it
-    saturated = Image.fromarray(saturated.astype(np.uint8)).resize((24, 18), Image.BICUBIC).crop((0, 0, 23, 17))
-    case(name, encode(saturated, kind, quality=80, exif=turn.tobytes(), **more), mean=2, most=16)
+# Fully saturated colours: RGB is clipped there, so chroma has to be interpolated before the conversion to RGB. Both smooth and hard edges.
+small = np.random.default_rng(0).integers(0, 2, (6, 8, 3)).astype(np.uint8) * 255
+saturated = {"smooth": Image.fromarray(small).resize((24, 18), Image.BICUBIC), "hard": Image.fromarray(np.repeat(np.repeat(small, 3, 0), 3, 1))}
+saturated = {k: v.crop((0, 0, 23, 17)) for k, v in saturated.items()}
+for edge, picture in saturated.items():
+    for value in (1, 6):
+        exif = Image.Exif()
+        exif[0x112] = value
+        for name, more in (("420", {}), ("422", {"chroma": 422})):
+            case(f"heic_{name}_saturated_{edge}_{value}.heic", encode(picture, "HEIF", quality=80, exif=exif.tobytes(), **more), mean=2, most=16)
+        for name, more in (("420", {}), ("422", {"subsampling": "4:2:2"}), ("limited", {"range": "limited"})):
+            case(f"avif_{name}_saturated_{edge}_{value}.avif", encode(picture, "AVIF", quality=80, exif=exif.tobytes(), **more), mean=2, most=16)
+# The colour profile: other matrices and ranges, and none, so that the bitstream's is used.
+for name, more in (("420", {}), ("444", {"subsampling": "4:4:4"})):
+    data = encode(saturated["smooth"], "AVIF", quality=80, **more)
+    at = data.index(b"nclx") + 8
+    for matrix in (0, 1, 2, 4, 7, 8, 9, 12):
+        for flag in (0, 0x80):
+            if (matrix == 0 and name == "420") or (matrix == 8 and flag == 0):
+                continue  # libavif refuses these
+            case(f"avif_{name}_matrix_{matrix}_{'full' if flag else 'limited'}.avif", data[:at] + bytes([0, matrix, flag]) + data[at + 3:], mean=2, most=16)
+for name, more in (("full", {}), ("limited", {"range": "limited"}), ("422", {"range": "limited", "subsampling": "4:2:2"})):
+    data = encode(saturated["smooth"], "AVIF", quality=80, exif=turn.tobytes(), **more)
+    case(f"avif_without_profile_{name}.avif", data.replace(b"colr", b"free", 1), mean=2, most=16)
+case("avif_grey_limited.avif", encode(smooth.convert("L"), "AVIF", quality=80, range="limited"), mean=2, most=16)
 ten = pillow_heif.from_bytes("RGB;16", smooth.size, (np.asarray(smooth).astype(np.uint16) * 257).tobytes())
 data = io.BytesIO()
 ten.save(data, quality=80)

@@ -33,7 +33,7 @@ struct processor_memory {
     std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
 
-inline constexpr float impossible = -std::numeric_limits<float>::infinity();
+inline constexpr float impossible = -std::numeric_limits<float>::infinity(); ///< logit of a token that must not be drawn
 
 /// Returns the tokens whose logits are above minus infinity, with their probabilities. The logits are the keys. NaN logits are excluded,
 /// and the result is empty if a logit is +infinity, so the keys are totally ordered.

@@ -7,14 +7,18 @@
 #if PALI_WITH_HEIF
 
 #  include <pali/image/impl/heif_chroma.ipp>
+#  include <pali/image/impl/heif_identity.ipp>
 #  include <pali/image/impl/heif_transformations.ipp>
 #  include <pali/image/impl/source.ipp>
 
 #  include <algorithm>
+#  include <array>
 #  include <cstring>
 #  include <limits>
 #  include <memory>
 #  include <new>
+#  include <optional>
+#  include <string>
 #  include <string_view>
 #  include <utility>
 #  include <vector>
@@ -65,87 +69,123 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container, or with those of BT.601 if the container has none or if libavif does
-/// not support them.
-PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
-    heif_color_profile_nclx* found = nullptr;
-    const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
-    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
-    std::pair<float, float> red_and_blue{0.299f, 0.114f};
-    if (status.code == heif_error_Ok && found != nullptr) {
-        switch (found->matrix_coefficients) {
-        case heif_matrix_coefficients_RGB_GBR:
-        case heif_matrix_coefficients_YCgCo:
-            return;
-        case heif_matrix_coefficients_ITU_R_BT_709_5:
-            red_and_blue = {0.2126f, 0.0722f};
-            break;
-        case heif_matrix_coefficients_US_FCC_T47:
-            red_and_blue = {0.30f, 0.11f};
-            break;
-        case heif_matrix_coefficients_SMPTE_240M:
-            red_and_blue = {0.212f, 0.087f};
-            break;
-        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
-            red_and_blue = {0.2627f, 0.0593f};
-            break;
-        default:
-            break;
-        }
-    }
-    chroma_interpolation(image, red_and_blue.first, red_and_blue.second).apply(halved);
+/// A container and its primary image.
+struct heif_file {
+    heif_ptr<heif_context> context;
+    heif_ptr<heif_image_handle> primary;
+};
+
+/// `bytes` must outlive the result.
+PALI_INLINE heif_file open_heif(const source& from, const char* format, std::string_view bytes) {
+    heif_file made{heif_ptr<heif_context>(heif_context_alloc()), nullptr};
+    if (made.context == nullptr) throw std::bad_alloc();
+    heif_context_set_maximum_image_size_limit(
+        made.context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    check_heif(from, format, heif_context_read_from_memory_without_copy(made.context.get(), bytes.data(), bytes.size(), nullptr));
+    heif_image_handle* primary = nullptr;
+    check_heif(from, format, heif_context_get_primary_image_handle(made.context.get(), &primary));
+    made.primary.reset(primary);
+    return made;
 }
 
-PALI_INLINE image decode_heif(const source& from, bool is_avif) {
-    const char* const format = is_avif ? "AVIF" : "HEIC";
-    const heif_ptr<heif_context> context(heif_context_alloc());
-    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
-    if (context == nullptr || options == nullptr) throw std::bad_alloc();
-    heif_context_set_maximum_image_size_limit(
-        context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
-    check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
-    heif_image_handle* primary = nullptr;
-    check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
-    const heif_ptr<heif_image_handle> handle(primary);
-    const auto check = [&](int width, int height) {
-        check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
-    };
-    check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+PALI_INLINE void check_heif_size(const source& from, int width, int height) {
+    check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
+}
 
-    const chroma_subsampling halved = is_avif ? find_avif_subsampling(from) : find_heic_subsampling(from);
-    const std::vector<heif_transformation> transformations = find_heif_transformations(from);
-    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
-    const bool by_pali = split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
-                                      stored(heif_image_handle_get_ispe_height(primary)));
-    options->ignore_transformations = by_pali;
+struct heif_decoding {
+    const char* decoder = nullptr; ///< of libheif 1.15 and later; any if null
+    bool ignore_transformations = false;
+};
+
+/// dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+/// nothing, and its pixels are the same. AV1 may also be in a file with the brand of HEIC. libheif 1.21 and later do not read a file if
+/// they lack the decoder that is named here for its codec.
+PALI_INLINE const char* find_heif_decoder([[maybe_unused]] const heif_properties& properties) {
+#  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
+    const auto has = [&](std::string_view configuration) {
+        return std::any_of(properties.all.begin(), properties.all.end(), [&](const auto& one) { return one.first == configuration; });
+    };
+    if (!has("av1C") || has("hvcC")) return nullptr;
+    std::array<const heif_decoder_descriptor*, 16> all = {};
+    heif_get_decoder_descriptors(heif_compression_AV1, all.data(), static_cast<int>(all.size()));
+    for (const heif_decoder_descriptor* const one : all) {
+        const char* const id = one == nullptr ? nullptr : heif_decoder_descriptor_get_id_name(one);
+        if (id != nullptr && std::string_view(id) == "aom") return id;
+    }
+#  endif
+    return nullptr;
+}
+
+/// RGB as libheif returns it, with repeated chroma.
+PALI_INLINE image decode_heif(const source& from, const char* format, const heif_file& file, const heif_decoding& how) {
+    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
+    if (options == nullptr) throw std::bad_alloc();
+    options->ignore_transformations = how.ignore_transformations;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // libheif prefers dav1d, which writes to standard error about damaged files, and gives no access to dav1d's logger. libaom writes
-    // nothing and returns the same pixels. If libaom is not installed, and for HEVC, libheif uses another decoder. The option is set for
-    // every file, because a file with the brand of HEIC may also contain AV1.
-    options->decoder_id = "aom";
+    options->decoder_id = how.decoder;
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support no other algorithm
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif
     heif_image* decoded = nullptr;
-    check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
+    check_heif(from, format,
+               heif_decode_image(file.primary.get(), &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
     const heif_ptr<heif_image> image(decoded);
     const int width = heif_image_get_width(decoded, heif_channel_interleaved),
               height = heif_image_get_height(decoded, heif_channel_interleaved);
-    check(width, height);
+    check_heif_size(from, width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif returned no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);
-    if (!by_pali) return made;
-    made = transformed(std::move(made), transformations, halved, [&](pali::image& p) {
-        if (!is_avif) interpolate_chroma(p, primary, halved);
-    });
+    return made;
+}
+
+/// The conversion of the container's profile; if there is none, of the bitstream's, found by comparing `planes` with libheif's RGB.
+PALI_INLINE ycbcr_conversion find_conversion(const source& from, const char* format, const heif_file& file, const heif_decoding& how,
+                                             const image& planes) {
+    heif_color_profile_nclx* found = nullptr;
+    const heif_error status = heif_image_handle_get_nclx_color_profile(file.primary.get(), &found);
+    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
+    if (status.code == heif_error_Ok && found != nullptr) return ycbcr_conversion::of(*found);
+    return ycbcr_conversion::matching(planes, decode_heif(from, format, file, how));
+}
+
+PALI_INLINE image decode_heif(const source& from, bool is_avif) {
+    const char* const format = is_avif ? "AVIF" : "HEIC";
+    const heif_file file = open_heif(from, format, {reinterpret_cast<const char*>(from.data()), from.size()});
+    const heif_image_handle* const primary = file.primary.get();
+    check_heif_size(from, heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+
+    const heif_properties properties = find_heif_properties(from);
+    const std::optional<chroma_subsampling> found = find_chroma_subsampling(properties);
+    const chroma_subsampling halved = found.value_or(chroma_subsampling{});
+    const std::vector<heif_transformation> transformations = find_heif_transformations(properties);
+    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
+    // libavif interpolates chroma before any transformation.
+    const bool by_pali = is_avif ? !transformations.empty()
+                                 : split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
+                                                stored(heif_image_handle_get_ispe_height(primary)));
+    std::string identity;
+    if (((is_avif && found) || by_pali) && heif_is_whole(from)) identity = with_identity_matrix(from);
+    heif_decoding how{.decoder = find_heif_decoder(properties)};
+    if (identity.empty()) return decode_heif(from, format, file, how);
+
+    how.ignore_transformations = by_pali;
+    image made = decode_heif(from, format, open_heif(from, format, identity), how);
+    ycbcr_conversion conversion = find_conversion(from, format, file, how, made);
+    const bool as_libyuv = is_avif && conversion.has_libyuv;
+    if (as_libyuv) conversion.weights[2][1] = std::min(conversion.weights[2][1], 2.0f); // the greatest factor of libyuv on x86
+    if (is_avif) interpolate_chroma(made, halved, as_libyuv);
+    if (by_pali)
+        made = transformed(std::move(made), transformations, halved, [&](image& p) {
+            if (!is_avif) interpolate_chroma(p, halved, false);
+        });
     check_size(from, made.width, made.height);
+    (halved.is_gray ? conversion.gray() : conversion).apply(made);
     return made;
 }
 
