@@ -1,4 +1,4 @@
-// Tile registers: Intel AMX, or any other type that implements its instructions.
+// Tile registers: the concept of a type with tile operations, and the type that executes Intel's AMX instructions.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -34,7 +34,8 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 /**
  * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. They are written in inline assembly, because the
  * intrinsics of g++ 12 declare too small a memory operand (8 bytes for _tile_loadconfig, none for _tile_loadd), so stores to a packed
- * buffer may be dropped or moved. Inline assembly also needs no compiler flags and no target attribute, which would prevent inlining.
+ * buffer may be dropped or moved. Inline assembly also needs neither compiler flags nor a target attribute. A target attribute would
+ * prevent inlining.
  */
 struct amx_tiles {
     /// Configures the shapes of the tiles and sets the tiles to zero.

@@ -10,10 +10,10 @@
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
-/// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
-/// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
-/// total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are touched.
-/// Not thread-safe: one arena per context.
+/// Stack of uninitialized floats. When a frame ends, the memory taken inside it is returned to the arena, not to the system, so a pass that
+/// has run once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block
+/// of their total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are
+/// touched. An arena is not thread-safe: each context has its own.
 class arena {
 public:
     arena() noexcept;
@@ -24,7 +24,8 @@ public:
     /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// Memory taken from `owner` after this point is released when the frame ends. Frames must end in reverse order.
+        /// Memory taken from `owner` after this point is returned to it when the frame ends. Frames must end in reverse order of
+        /// construction.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;
@@ -35,8 +36,8 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; throws
-    /// std::bad_alloc if that fails.
+    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if the arena has too little unused memory; throws
+    /// std::bad_alloc if the allocation fails.
     [[nodiscard]] float* take(std::size_t n);
 
     /// Bytes allocated.

@@ -23,7 +23,7 @@
 /// Functions whose name or signature differs between xsimd releases.
 namespace pali { inline namespace PALI_ABI { namespace compat {
 
-/// Sum of the lanes. xsimd: hadd until 8, reduce_add since 9.
+/// Sum of the lanes. The function is named hadd up to xsimd 8 and reduce_add since xsimd 9.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_add(const Batch& x) noexcept {
 #if XSIMD_VERSION_MAJOR >= 9
@@ -33,7 +33,8 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane. xsimd 8 has no such function. The 512-bit version of xsimd 14 uses intrinsics that make g++ 12 warn in the user's build.
+/// Largest lane. xsimd 8 has no such function. In xsimd 14, the function for 512 bits uses intrinsics that make g++ 12 warn in the user's
+/// build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];
@@ -43,7 +44,8 @@ template <class Batch>
     return top;
 }
 
-/// Reinterprets bits as float lanes. The template argument of bitwise_cast is a batch until 10, an element since 11.
+/// Reinterprets bits as float lanes. The template argument of xsimd::bitwise_cast is a batch type up to xsimd 10 and an element type since
+/// xsimd 11.
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<float, Arch> as_float(const xsimd::batch<std::uint32_t, Arch>& bits) noexcept {
 #if XSIMD_VERSION_MAJOR >= 11

@@ -1,4 +1,4 @@
-// Thread pool of one model: threads spin briefly between kernels and sleep when idle; results do not depend on their number.
+// Thread pool of one model. Threads spin briefly between kernels and sleep when idle. Results do not depend on the number of threads.
 #pragma once
 
 #include <pali/core/macros.hpp>
@@ -15,7 +15,7 @@
 namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
-/// are bit-identical for any number of threads. Only one thread may call it at a time.
+/// are bit-identical for any number of threads. Only one thread may use a pool at a time.
 class thread_pool {
 public:
     /// Starts `threads` - 1 threads, because the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each

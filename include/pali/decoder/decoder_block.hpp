@@ -11,7 +11,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
-/// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
+/// The gated MLP (GeGLU): down(gelu(gate(x)) · up(x)). Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
 struct gated_mlp {
     linear<Storage> gate; ///< (intermediate, D), no bias
@@ -34,11 +34,11 @@ struct gated_mlp {
         return y;
     }
 
-    /// Maximum number of tokens per part. In a 3B model, gate and up then take 76 MB. Each part re-reads the layer's 127 MB of weights,
-    /// which is little compared to about a second of arithmetic.
+    /// Maximum number of tokens per part. In a 3B model, the outputs of gate and up then take 76 MB. Each part reads the MLP's weights
+    /// again (127 MB in bf16). That takes little time compared to the part's arithmetic, about a second.
     static constexpr std::size_t most_tokens = 1024;
 
-    /// Binds the tensors of a layer, below "mlp.".
+    /// Binds the MLP's tensors, whose names begin with `mlp.`.
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
@@ -58,7 +58,8 @@ struct gemma_block {
     gemma_attention<Config, Storage> attention; ///< first half of the layer
     gated_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (T, D), in place. Stores keys and values in the KV caches of `sequences`; gemma advances their length.
+    /// Transforms x (T, D) in place. Stores keys and values in the KV caches of `sequences`. The caller, `gemma`, advances the caches'
+    /// length.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& ctx) const {
         {
             const arena::frame frame(ctx.scratch);
@@ -70,7 +71,7 @@ struct gemma_block {
         add(x, config.post_norms ? post_mlp_norm(transformed, ctx) : transformed);
     }
 
-    /// Binds the tensors of layer `index`, below "layers.<index>.".
+    /// Binds the tensors of layer `index`, whose names begin with `layers.<index>.`.
     template <tensor_visitor V>
     void bind(const V& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);

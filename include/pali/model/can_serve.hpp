@@ -14,7 +14,9 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 template <class Config>
 concept compiled_config = model_config<Config> && requires { typename std::bool_constant<(Config::hidden > 0 && Config::vocab > 0)>; };
 
-inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
+/// The vocabulary needs at least BOS, EOS and newline. Besides the image, a sequence needs at least BOS, newline and one token of an
+/// answer. Both counts are 3.
+inline constexpr std::size_t own_tokens = 3;
 
 template <class Config, class Weights>
 [[nodiscard]] consteval bool matrices_fit() {
@@ -39,8 +41,8 @@ template <class Config>
     else return true;
 }
 
-/// Whether the decoder's matrices consist of whole strips and groups of a quantized type: a multiple of 8 rows and of 64 (int8) or 32
-/// (int4) columns. True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
+/// Whether the decoder's matrices consist of whole strips and groups of a quantized type. Their rows must be a multiple of 8, and their
+/// columns a multiple of 64 (int8) or 32 (int4). True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
 template <class Config, class Weights>
 concept can_store = matrices_fit<Config, Weights>();
 
