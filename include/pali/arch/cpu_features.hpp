@@ -9,8 +9,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Instruction set level for which all code of an object file is compiled. On x86-64 these are levels of the psABI; each contains those
-/// before it.
+/// Instruction set level for which all code of an object file is compiled. On x86-64, the levels are those of the psABI. Each level
+/// contains the levels before it.
 enum class level : int {
     baseline = 0,  ///< baseline of the architecture: x86-64 (SSE2), or 64-bit ARM with NEON
     x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
@@ -60,7 +60,7 @@ struct processor {
 /// - "simd", "x86-64", "neon": none beyond those for which the source was compiled
 /// - "avx2": AVX2 only
 /// - "x86-64-v3": AVX2 and AVX-VNNI
-/// - "vnni", "bf16", "amx": all up to that one
+/// - "vnni", "bf16", "amx": all extensions up to the named one
 /// - "x86-64-v4": all of `there`
 ///
 /// Throws errc::unsupported_arch for any other name, and for an extension that `there` lacks.

@@ -17,8 +17,8 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 /// initialization of the program.
 struct compiled_level {
     level which;                          ///< the level that the object is compiled for
-    bool is_whole;                        ///< whether it has the kernels of all extensions, and not only of those that belong to the level
-    const kernels::entry_points* kernels; ///< its entry points
+    bool is_whole;                        ///< whether the object has the kernels of all extensions, not only those of the level
+    const kernels::entry_points* kernels; ///< entry points of the level's kernels
     const compiled_level* next = nullptr; ///< next in the list
 };
 
@@ -38,13 +38,13 @@ struct selection {
 /// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
 /// - "simd": the lowest level, without extensions
 /// - "avx2": x86-64-v3 without extensions beyond AVX2
-/// - "vnni", "bf16", "amx": the highest level, with all extensions up to that one
+/// - "vnni", "bf16", "amx": the highest level, with all extensions up to the named one
 ///
 /// Throws errc::unsupported_arch for a level that is not compiled or that the processor lacks, and if no compiled level fits the processor.
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 
-/// The selection for this processor and PALI_ARCH, which is made once. Throws what select() throws.
+/// The level and extensions for this processor and PALI_ARCH, selected on the first call. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
 }}} // namespace pali::PALI_ABI::arch

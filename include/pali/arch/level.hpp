@@ -11,7 +11,7 @@
 #endif
 
 /// Inline namespace of code whose instructions depend on compiler flags. Its name is derived from the flags. Translation units compiled
-/// with different flags then share no symbol, so the linker cannot replace the code of one by that of another.
+/// with different flags therefore share no symbol, and the linker cannot replace the code of one unit by the code of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)

@@ -17,8 +17,8 @@
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// Allocator whose only purpose is its name: the views below never allocate. Translation units compiled with different flags would share
-/// xtensor's functions if these took the views of core/tensor.hpp.
+/// Allocator whose only purpose is its name, because the views below never allocate. If expressions took the views of core/tensor.hpp
+/// instead, translation units compiled with different flags would share xtensor's functions.
 template <class T>
 struct level_allocator : aligned_allocator<T> {
     level_allocator() = default;

@@ -1,4 +1,4 @@
-// Finds the checkpoint that a path means. The path may be a folder of the Hugging Face cache.
+// Finds the checkpoint at a path, which may be a folder of the Hugging Face cache.
 #pragma once
 
 #include <pali/core/macros.hpp>

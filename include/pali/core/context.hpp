@@ -8,7 +8,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
-/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
+/// Threads and scratch memory of one model. Blocks take the context as their last argument. Only one pass may run at a time.
 struct context {
     thread_pool threads;       ///< the calling thread included
     arena scratch;             ///< scratch memory of the current pass

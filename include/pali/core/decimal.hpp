@@ -22,7 +22,8 @@ namespace pali { inline namespace PALI_ABI { namespace core {
     return {text.data(), end.ptr};
 }
 
-/// That decimal as a double, like Python's float. 1 - 0.8 then rounds as in transformers, so ties are decided in the same way.
+/// The shortest decimal as a double, like Python's float: 0.8f gives 0.8. 1 - 0.8 then rounds as in transformers, so ties are decided in
+/// the same way.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);

@@ -36,8 +36,8 @@ enum class errc : int {
 /// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
-    /// ": has ", n, " bytes"}).
+    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do, as in error(errc::cannot_open,
+    /// {file, ": has ", n, " bytes"}).
     PALI_COLD error(errc code, core::error_text&& message)
         : std::runtime_error(core::error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 

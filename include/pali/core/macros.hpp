@@ -3,14 +3,14 @@
 
 #include <pali/version.hpp>
 
-// Shows a single error message: the missing header then stops the compilation.
+// Including a header that does not exist stops the compilation, so the message of #error is not followed by others.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
 #  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
 #  include <pali_needs_cxx20>
 #endif
 
-// Checked by #error before any header is included. A compiler without 32-bit headers would stop at the first include, before it reaches a
-// static_assert.
+// The pointer size is checked by #error before any header is included, because a compiler without 32-bit headers stops at the first
+// include, before it reaches the static_assert.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -27,7 +27,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_INLINE inline
 #endif
 
-/// Precondition of a kernel: checked if PALI_CHECKED is 1, otherwise free.
+/// Asserts a precondition of a kernel if PALI_CHECKED is 1; otherwise has no cost.
 #if PALI_CHECKED
 #  define PALI_ASSERT(condition) assert(condition)
 #else

@@ -16,9 +16,10 @@ namespace pali { inline namespace PALI_ABI { namespace core {
  *
  * Eight rows form a strip, which kernels read from beginning to end. A strip is stored group by group. A group holds four elements of row
  * 0, four of row 1, and so on to row 7, then the next four of each row. So each 32-bit lane of a 32-byte register holds four elements of
- * one row, which are multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127.
- * 4 bits: a code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last
- * 16. Scales have the same order: eight for each group of a strip.
+ * one row, which are multiplied by four elements of a token. Lanes are never added to each other.
+ *
+ * With 8 bits, a code is one byte, -127 to 127. With 4 bits, a code is -8 to 7 and is stored as code + 8. The low halves of the bytes hold
+ * the first 16 elements of a group, the high halves the last 16. Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {

@@ -27,8 +27,8 @@ namespace core {
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
-/// View of contiguous memory as (count, width). Static, and its callers here always inlined: the constructor has vector instructions, and
-/// translation units with different flags would share it.
+/// View of contiguous memory as (count, width). This function is static, and its callers in this header are always inlined, because the
+/// view's constructor contains vector instructions: translation units with different flags would share it otherwise.
 [[nodiscard]] PALI_FLATTEN static inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
     using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});

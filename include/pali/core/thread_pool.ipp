@@ -64,7 +64,7 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // 1 / shares of the rest per take, so a thread of half the speed ends with the others
+    const std::size_t shares = 2 * size(); // takes 1 / shares of the rest at a time, so a thread of half the speed ends with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
         if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks

@@ -12,7 +12,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
-/// Gemma's attention. Grouped-query attention: Ainslie et al., arXiv 2305.13245. Softcap and window: arXiv 2408.00118, section 2.
+/// Gemma's attention, with grouped queries (Ainslie et al., arXiv 2305.13245), and Gemma 2's softcap and window (arXiv 2408.00118, section
+/// 2).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_attention {
     linear<Storage> query;          ///< (heads · head_dim, D), no bias
@@ -45,7 +46,7 @@ struct gemma_attention {
         return output(mixed, ctx);
     }
 
-    /// Binds the tensors of layer `index`, below "self_attn.".
+    /// Binds the tensors of layer `index`, whose names begin with `self_attn.`.
     template <tensor_visitor V>
     void bind(const V& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads,
@@ -61,7 +62,8 @@ struct gemma_attention {
         output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
     }
 
-    /// Position of the first token: 1, as in transformers modeling_paligemma.py. RoPE depends on position differences only, up to rounding.
+    /// Position of the first token. It is 1, as in transformers modeling_paligemma.py. Up to rounding, RoPE depends on differences of
+    /// positions only.
     static constexpr std::size_t first_position = 1;
 
 private:

@@ -30,7 +30,7 @@ struct gemma {
         layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
     }
 
-    /// Prepares for sequences of up to `tokens` tokens. Required before a pass; must not be called during one.
+    /// Extends the RoPE table to sequences of up to `tokens` tokens. Must be called before a pass, and not during one.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
     /// Writes one embedding row, scaled by sqrt(hidden). Image features are not scaled. Throws errc::invalid_argument for a token outside
@@ -42,9 +42,9 @@ struct gemma {
         scale(row, std::sqrt(static_cast<float>(config.hidden)));
     }
 
-    /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
-    /// `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws errc::capacity_exceeded if a
-    /// cache is too small.
+    /// Transforms x (T, D) in place, from embeddings to the outputs of the last block. Calls `after(layer, x)` after each block, with layer
+    /// from 0 to layers - 1. If `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws
+    /// errc::capacity_exceeded if a cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -77,8 +77,8 @@ struct gemma {
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that repeats the
-    /// embedding is not bound separately.
+    /// Binds the tensors whose names begin with `language_model.`. If `tied`, the checkpoint needs only one of embedding and head. A head
+    /// that repeats the embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
@@ -92,7 +92,7 @@ struct gemma {
     }
 
 private:
-    /// row (D) *= factor.
+    /// Multiplies row (D) by `factor`.
     PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 

@@ -16,7 +16,8 @@
 namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
-/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
+/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object. The bytes of the tensors stay valid
+/// when the object is moved.
 class checkpoint_files {
 public:
     /// `given` is a checkpoint as find_checkpoint() accepts it: a folder or one .safetensors file. Throws what find_checkpoint() throws.
@@ -32,7 +33,7 @@ public:
     /// tensors that occur in several shards. The table contains the tensors of all shards. For a tensor that occurs in several shards, it
     /// contains the copy to which the index points, otherwise the first one.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the checkpoint has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The metadata text under `key` in the first file that has it; empty if there is none.
     [[nodiscard]] std::string metadata(std::string_view key) const;

@@ -88,7 +88,7 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
+/// The dtype named `name`, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const dtype_row& row : dtype_rows)
         if (name == row.name) return row.type;

@@ -9,7 +9,7 @@
 
 namespace pali { inline namespace PALI_ABI { namespace files {
 
-/// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
+/// Maximum total size of the deflated arrays of an archive, in bytes: 16 times the size of PaliGemma's mask decoder.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 
 /// An archive of numpy.savez or savez_compressed: a zip archive of .npy arrays, little-endian and in C order.
@@ -24,9 +24,10 @@ public:
     /// needed.
     explicit npz_file(const std::filesystem::path& path);
 
-    /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
+    /// All tensors by the names given to savez, without ".npy". The reference is valid for the lifetime of this object. The bytes of the
+    /// tensors stay valid when the object is moved.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the archive has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
     /// The mapping that contains the stored arrays.

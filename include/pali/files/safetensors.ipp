@@ -69,8 +69,9 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), the last tensor of a name and
-    /// the last text of a `__metadata__` key win, and the earlier ones must be valid. A duplicate of a fixed field is an error.
+    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), if the name of a tensor or a
+    /// key of `__metadata__` occurs twice, the last value counts, and the earlier values must be valid. A duplicate of a fixed field is an
+    /// error.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {

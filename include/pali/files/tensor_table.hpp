@@ -50,7 +50,7 @@ struct tensor_info {
 /// Tensors by name, sorted. Supports lookup by std::string_view without a temporary string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
-/// The tensor of that name. Throws errc::checkpoint_mismatch if there is none; `file` is for the message.
+/// The tensor named `name`. Throws errc::checkpoint_mismatch, with `file` in the message, if the table has no such tensor.
 [[nodiscard]] inline const tensor_info& tensor_of(const tensor_table& tensors, std::string_view name, const std::filesystem::path& file) {
     const auto found = tensors.find(name);
     if (found == tensors.end())

@@ -11,7 +11,7 @@
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 typedef float eight_floats __attribute__((vector_size(32)));                                  ///< an AVX2 register
-typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same in memory, aligned like a float
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< eight floats in memory, aligned like one
 typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< the bits of eight_floats
 
 /// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. The arrays stay in registers if the compiler unrolls the loops.

@@ -13,7 +13,7 @@
 #include <limits>
 #include <vector>
 
-/// Reference implementations of the kernels, which tests compare the others with.
+/// Reference implementations, with which tests compare the kernels.
 namespace pali { inline namespace PALI_ABI { namespace kernels { namespace reference {
 
 /// y = x · wᵀ + bias; x (T, K), w (N, K), bias (N) or null, y (T, N).

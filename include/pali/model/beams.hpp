@@ -52,8 +52,8 @@ private:
 };
 
 /// Answers a request by beam search, like transformers' generate(num_beams=n). Text and tokens are streamed under `number` once the best
-/// answer is known. Progress, stage "search", is reported before each round; if that callback cancels, the answer is the best so far.
-/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
+/// answer is known. Progress, stage "search", is reported before each round; if the progress callback cancels, the answer is the best so
+/// far. Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
                                       kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {

@@ -10,7 +10,7 @@
 namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
-/// of the batch. After the callback has returned false it is not called again.
+/// of the batch. Once the callback has returned false, it is not called again.
 class call_progress {
 public:
     /// Reports nothing.

@@ -43,8 +43,8 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                   " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused`: names
-/// of tensors that the model does not use and that are not searched.
+/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused` holds
+/// the names of the tensors that the model does not use; they are not searched.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())

@@ -34,8 +34,8 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 /// Advice for a token without an embedding row.
 inline constexpr const char* token_rows_cure = "to add the rows, call model.resize_token_embeddings(len(tokenizer)) before training";
 
-/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>`
-/// needs none, because image features replace it.
+/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>` needs
+/// no row, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");

@@ -43,9 +43,9 @@ constexpr std::string_view blanks = " \t\r\n";
                       [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
 }
 
-/// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
-/// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
-/// the other kind and for an empty list.
+/// Extracts the list of requested objects from user input, which is either a list such as "cat ; dog" or a whole prompt such as "detect cat
+/// ; dog". Removes surrounding blanks and what read_prompt() removes. The verb may be in upper case. Throws errc::invalid_prompt for the
+/// verb of the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = trimmed(read_prompt(text));

@@ -22,8 +22,8 @@ struct load_options {
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz for segment; if empty, the first use looks in the checkpoint folder
     progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
     bool strict = false;                           ///< treats unused tensors, and an index that differs from its shards, as errors
-    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one for unused tensors and one for
-    /// index differences, both only without `strict`, and one for tokens without an embedding row.
+    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one notice for tokens without an
+    /// embedding row and, unless `strict` is set, at most one for unused tensors and one for differences between index and shards.
     std::function<void(std::string_view)> on_notice{};
 };
 

@@ -19,7 +19,7 @@ namespace pali { inline namespace PALI_ABI {
 /// The inputs of memory_of() other than the sizes of the model and the number of tokens.
 struct memory_options {
     kv_type kv_cache = kv_type::f32; ///< as in load_options
-    std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
+    std::size_t answer = 0;          ///< how many of the tokens are generated; they do not add to the scratch memory of the prefill
     std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
     std::optional<model_detail::memory_kernels>
@@ -32,7 +32,7 @@ struct memory_size {
     std::size_t kv_cache = 0; ///< keys and values of all tokens
     std::size_t scratch = 0;  ///< the arena after one image, one prefill and one decode step
 
-    /// The sum of the three.
+    /// Weights, KV cache and scratch memory together.
     [[nodiscard]] constexpr std::size_t total() const noexcept { return weights + kv_cache + scratch; }
 
     friend bool operator==(const memory_size&, const memory_size&) = default;

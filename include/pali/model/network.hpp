@@ -32,7 +32,7 @@ struct network_modules {
     /// Modules with the sizes of `c`.
     explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
 
-    /// Visits every tensor by its published name. `tied`: embedding and head are one matrix.
+    /// Visits every tensor by its published name. `tied` says whether embedding and head are one matrix.
     template <tensor_visitor V>
     void bind(const V& root, bool tied) {
         vision.bind(root["vision_tower"]["vision_model"]);

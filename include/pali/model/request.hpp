@@ -9,7 +9,7 @@
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Images, a prompt and options. All referenced objects must outlive the call.
+/// Images, a prompt and options. All objects that the request refers to must outlive the call.
 struct request {
     std::span<const image_features> images; ///< in the order that the model sees them; may be empty
     std::string_view prompt;                ///< UTF-8; see read_prompt() for the markers that are removed

@@ -17,17 +17,17 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
-    std::size_t lanes = 16;                           ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
-    bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
-    bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
-    bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
-    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
+    std::size_t lanes = 16;                        ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
+    bool bytes = true;                             ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
+    bool avx512_bf16 = false;                      ///< bfloat16 matrices are multiplied with AVX512-BF16
+    bool amx = false;                              ///< bfloat16 matrices are multiplied with AMX
+    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core, bytes; a larger cache never needs more scratch memory
 };
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
 
-/// Calculates the sizes of the blocks that an arena allocates, without allocating them. Same arithmetic as in arena.ipp.
+/// Calculates the sizes of the blocks that an arena allocates, without allocating them, by the same arithmetic as arena.ipp.
 class arena_blocks {
 public:
     /// Counterpart of arena::frame.
@@ -71,8 +71,8 @@ private:
 };
 
 /// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for the
-/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. One layer is enough, because all
-/// layers take the same. A test compares the result with a real arena.
+/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. Only one layer is imitated, because
+/// all layers take the same amount. A test compares the result with a real arena.
 template <class Weights>
 class scratch_passes {
 public:

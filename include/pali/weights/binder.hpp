@@ -41,8 +41,9 @@ public:
         /// `prefix` is prepended to every name: "layers.0.".
         scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
         /// @{
-        /// See tensor_visitor. A convolution is a matrix of its patches, and may be channels-last in the file (MLX). A quantized matrix is
-        /// read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the padding.
+        /// Operations of tensor_visitor. A convolution is a matrix over patches, and may be channels-last in the file (MLX). A quantized
+        /// matrix is read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the
+        /// padding.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
@@ -155,9 +156,9 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the requested members. Returns the memory of the tensors that were copied or converted. Call check() first. `copied` is called
-    /// with the bytes of each such tensor, which are not read again. Progress, stage "load", is reported after each copied tensor;
-    /// returning false throws errc::cancelled. Throws std::bad_alloc.
+    /// Fills the requested members. check() must have been called. Returns the memory of the tensors that were copied or converted. Calls
+    /// `copied` with the stored bytes of each such tensor, which are not read again. Reports progress, stage "load", after each copied
+    /// tensor. Throws errc::cancelled if the progress callback returns false, and std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;

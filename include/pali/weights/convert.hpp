@@ -31,7 +31,7 @@ inline constexpr const char* conversion_cure =
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // read by memcpy, because the format does not guarantee alignment
+        From value; // copied by memcpy, because the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));

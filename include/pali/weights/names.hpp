@@ -97,7 +97,7 @@ private:
 };
 
 /// Message for a file without any known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'".
-/// `asked`: the requested names. `prefixes`: see tensor_names.
+/// `asked` holds the requested names, and `prefixes` is tensor_names::prefixes().
 [[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
                                                         const std::set<std::string>& prefixes) {
     short_list expected, decoders;

@@ -25,7 +25,7 @@ struct bf16 {
 };
 
 /// 8-bit decoder matrices, embedding and head included, with one scale per 64 elements: 8.25 bits per element. Vision tower and projector
-/// stay in bfloat16: they are read once per image, not once per token, so quantizing them would gain little.
+/// stay in bfloat16, because they are read once per image and not once per token, so quantizing them would gain little.
 struct int8 {
     using matrix = core::quantized_rows<8>;     ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector

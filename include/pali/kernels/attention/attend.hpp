@@ -12,8 +12,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Calls loop_keys() with the arithmetic for the processor. For bfloat16 keys and values, that is AMX (only in a prefill) or else
-/// AVX512-BF16, if the processor has it.
+/// Calls loop_keys() with the kernel for the processor. For bfloat16 keys and values, this is AMX in a prefill, otherwise AVX512-BF16, each
+/// if the processor has it.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
             [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {

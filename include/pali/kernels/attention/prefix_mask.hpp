@@ -13,9 +13,10 @@ struct key_range {
     std::size_t end = 0;   ///< one past the last token
 };
 
-/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other; each later token sees itself and
-/// all tokens before it. A window (Gemma 2, even layers) hides from a later token what is `window` or more positions behind it. The prefix
-/// always sees all of itself, as in transformers masking_utils.py. What a token sees is always one range:
+/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2). The first `prefix` tokens see each other. Each later token sees itself and all
+/// tokens before it. A window (Gemma 2, even layers) hides from a later token the tokens that are `window` or more positions before it. The
+/// tokens of the prefix always see the whole prefix, as in transformers masking_utils.py. The tokens that a token sees are always one
+/// range:
 ///
 ///     prefix 3, no window      prefix 3, window 2
 ///     a  x x x . .             a  x x x . .
@@ -24,7 +25,7 @@ struct key_range {
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
 ///
-/// If all tokens are prefix, nothing is masked.
+/// If all tokens belong to the prefix, nothing is masked.
 struct prefix_mask {
     std::size_t prefix = 0; ///< length of the prefix, in tokens
     std::size_t window = 0; ///< length of the window, in tokens; 0: no window

@@ -12,8 +12,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// A operand: the queries, then the softmax weights. B operand: transposed blocks of keys, then values; both are stored interleaved in
-/// pairs, so nothing is repacked.
+/// The A operand is first the queries, then the softmax weights. The B operand is first a transposed block of keys, then the values. Keys
+/// and values are stored interleaved in pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
     using input = bfloat16;   ///< element type of the weights p
@@ -38,7 +38,7 @@ struct rows_tiles {
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< two tiles of queries: a block of keys and values is read once for each, the second time from L1
+            2 * tile_detail::tile_rows; ///< two tiles: a block of keys and values is read once per tile, the second time from L1
         static constexpr std::size_t rows_at_once = tile_detail::tile_rows; ///< rows of p and y accessed together, even past the last row
 
         /// Floats of scratch that an object needs for rows of v of a given width.

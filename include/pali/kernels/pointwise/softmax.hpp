@@ -10,8 +10,8 @@
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Index of the largest of n elements, the first if there are several. If there is a NaN, the index of the first NaN (as torch.argmax). 0
-/// if n is 0.
+/// Index of the largest of n elements, or of the first of them if several are equal. If there is a NaN, returns the index of the first NaN,
+/// as torch.argmax does. Returns 0 if n is 0.
 template <class A>
 [[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;

@@ -89,7 +89,8 @@ private:
 
     /// Adds the products of elements [0, whole) of a single row and each column. This loop is bound by memory bandwidth. The fewer
     /// instructions it has per cache line of weights, the more loads of later lines fit in the out-of-order window. So weights are memory
-    /// operands, and one offset per column serves two pointers: one to these columns, and one to the next tile, which is prefetched.
+    /// operands, and one offset per column serves two pointers: one to the columns of this tile, and one to the next tile, which is
+    /// prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {

@@ -165,7 +165,7 @@ struct x86_dot {
     }
 
 private:
-    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
+    static constexpr std::size_t one_ahead = 1024; // bytes; the fastest distance from 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
 };
 
 using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2

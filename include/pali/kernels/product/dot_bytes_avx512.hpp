@@ -56,7 +56,7 @@ struct dot_bytes_avx512 {
                     add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
                 } else {
                     add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v,
-                        products); // flips the top bit: code + 128, unsigned
+                        products); // flips the top bit, which gives code + 128, unsigned
                 }
             }
             const __m512 scale = as_floats(a_scales, b_scales);

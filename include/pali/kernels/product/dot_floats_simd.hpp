@@ -117,7 +117,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // not for tiles of 4 x 3, which have no register left for it
+                                          PALI_IN_REGISTER(value.data); // not in tiles of 4 x 3, which have no register left for `value`
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }

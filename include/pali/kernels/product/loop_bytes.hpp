@@ -55,8 +55,8 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
 }
 
 /**
- * For many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: as
- * loop_floats(), plus the bfloat16 weights of one task per thread.
+ * Computes y = x · wᵀ + bias for many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is
+ * not rounded. Takes the scratch memory of loop_floats(), plus the bfloat16 weights of one task per thread.
  */
 template <class A, std::size_t Bits>
 void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,

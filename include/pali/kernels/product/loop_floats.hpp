@@ -45,10 +45,10 @@ template <class Dot>
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns is read
-/// from memory once and multiplied by all rows. Many rows: the K-block of all columns stays in L2. It is multiplied by six rows at a time,
-/// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
-/// one K-block covers the row.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. With few rows, each tile of columns is
+/// read from memory once and multiplied by all rows. With many rows, a K-block of all columns stays in L2. Six rows at a time, which stay
+/// in L1, are multiplied by this block, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows
+/// rows; it is null if one K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::input> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {

@@ -16,9 +16,9 @@
 /// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX (only in a prefill) or else
-/// AVX512-BF16, if the processor has it. Both round x to bfloat16. Otherwise x is not rounded. The choice of the kernel does not depend on
-/// T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX in a prefill, otherwise AVX512-BF16,
+/// each if the processor has it. Both kernels round x to bfloat16; all others leave x in float32. The choice of the kernel does not depend
+/// on T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
