@@ -26,8 +26,8 @@ void codes_for(const float* x, float scale, int* codes) noexcept {
 }
 
 /// Quantizes one group and returns its scale, which is NaN if an element is not finite. With 8 bits, the largest magnitude becomes 127.
-/// With 4 bits, the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). Then the scale is fitted to
-/// these codes by least squares, and the codes are computed again for the new scale.
+/// With 4 bits, the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). The 4-bit scale is then
+/// fitted to these codes by least squares, and the codes are computed again for the fitted scale.
 template <std::size_t Bits>
 bfloat16 quantize_group(const float* x, int* codes) noexcept {
     if (!are_finite(x, quantized_rows<Bits>::group)) {
