@@ -95,7 +95,7 @@ PALI_INLINE selection select(std::string_view name, const std::vector<const comp
         throw error(errc::unsupported_arch, {"this processor supports ", name_of(highest),
                                              ", but the program was built without kernels for it; build the lower levels too"});
     selection made{best, allowed};
-    if (!best->is_whole) { // its object has only the kernels that belong to the level
+    if (!best->is_whole) { // the object has only the kernels of its level
         if (best->which < level::x86_64_v4) made.extensions.avx512_vnni = made.extensions.avx512_bf16 = made.extensions.amx_bf16 = false;
         if (best->which < level::x86_64_v3) made.extensions.avx2 = made.extensions.avx_vnni = false;
     }

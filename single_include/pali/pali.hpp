@@ -149,14 +149,14 @@ using namespace objects;
 
 // Internal macros of the library, all prefixed with PALI_; users need none.
 
-// Shows a single error message: the missing header then stops the compilation.
+// Including a header that does not exist stops the compilation, so the message of #error is not followed by others.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
 #  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
 #  include <pali_needs_cxx20>
 #endif
 
-// Checked by #error before any header is included. A compiler without 32-bit headers would stop at the first include, before it reaches a
-// static_assert.
+// The pointer size is checked by #error before any header is included, because a compiler without 32-bit headers stops at the first
+// include, before it reaches the static_assert.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -171,7 +171,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_INLINE inline
 #endif
 
-/// Precondition of a kernel: checked if PALI_CHECKED is 1, otherwise free.
+/// Asserts a precondition of a kernel if PALI_CHECKED is 1; otherwise has no cost.
 #if PALI_CHECKED
 #  define PALI_ASSERT(condition) assert(condition)
 #else
@@ -723,8 +723,8 @@ enum class errc : int {
 /// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
-    /// ": has ", n, " bytes"}).
+    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do, as in error(errc::cannot_open,
+    /// {file, ": has ", n, " bytes"}).
     PALI_COLD error(errc code, core::error_text&& message)
         : std::runtime_error(core::error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 
@@ -1015,9 +1015,10 @@ namespace pali { inline namespace PALI_ABI { namespace core {
  *
  * Eight rows form a strip, which kernels read from beginning to end. A strip is stored group by group. A group holds four elements of row
  * 0, four of row 1, and so on to row 7, then the next four of each row. So each 32-bit lane of a 32-byte register holds four elements of
- * one row, which are multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127.
- * 4 bits: a code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last
- * 16. Scales have the same order: eight for each group of a strip.
+ * one row, which are multiplied by four elements of a token. Lanes are never added to each other.
+ *
+ * With 8 bits, a code is one byte, -127 to 127. With 4 bits, a code is -8 to 7 and is stored as code + 8. The low halves of the bytes hold
+ * the first 16 elements of a group, the high halves the last 16. Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {
@@ -1191,7 +1192,7 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
+/// The dtype named `name`, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const dtype_row& row : dtype_rows)
         if (name == row.name) return row.type;
@@ -1226,7 +1227,7 @@ struct bf16 {
 };
 
 /// 8-bit decoder matrices, embedding and head included, with one scale per 64 elements: 8.25 bits per element. Vision tower and projector
-/// stay in bfloat16: they are read once per image, not once per token, so quantizing them would gain little.
+/// stay in bfloat16, because they are read once per image and not once per token, so quantizing them would gain little.
 struct int8 {
     using matrix = core::quantized_rows<8>;     ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
@@ -1265,7 +1266,9 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 template <class Config>
 concept compiled_config = model_config<Config> && requires { typename std::bool_constant<(Config::hidden > 0 && Config::vocab > 0)>; };
 
-inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
+/// The vocabulary needs at least BOS, EOS and newline. Besides the image, a sequence needs at least BOS, newline and one token of an
+/// answer. Both counts are 3.
+inline constexpr std::size_t own_tokens = 3;
 
 template <class Config, class Weights>
 [[nodiscard]] consteval bool matrices_fit() {
@@ -1290,8 +1293,8 @@ template <class Config>
     else return true;
 }
 
-/// Whether the decoder's matrices consist of whole strips and groups of a quantized type: a multiple of 8 rows and of 64 (int8) or 32
-/// (int4) columns. True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
+/// Whether the decoder's matrices consist of whole strips and groups of a quantized type. Their rows must be a multiple of 8, and their
+/// columns a multiple of 64 (int8) or 32 (int4). True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
 template <class Config, class Weights>
 concept can_store = matrices_fit<Config, Weights>();
 
@@ -1396,7 +1399,8 @@ namespace pali { inline namespace PALI_ABI { namespace core {
     return {text.data(), end.ptr};
 }
 
-/// That decimal as a double, like Python's float. 1 - 0.8 then rounds as in transformers, so ties are decided in the same way.
+/// The shortest decimal as a double, like Python's float: 0.8f gives 0.8. 1 - 0.8 then rounds as in transformers, so ties are decided in
+/// the same way.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
@@ -2087,9 +2091,9 @@ constexpr std::string_view blanks = " \t\r\n";
                       [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
 }
 
-/// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
-/// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
-/// the other kind and for an empty list.
+/// Extracts the list of requested objects from user input, which is either a list such as "cat ; dog" or a whole prompt such as "detect cat
+/// ; dog". Removes surrounding blanks and what read_prompt() removes. The verb may be in upper case. Throws errc::invalid_prompt for the
+/// verb of the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = trimmed(read_prompt(text));
@@ -2182,8 +2186,8 @@ struct load_options {
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz for segment; if empty, the first use looks in the checkpoint folder
     progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
     bool strict = false;                           ///< treats unused tensors, and an index that differs from its shards, as errors
-    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one for unused tensors and one for
-    /// index differences, both only without `strict`, and one for tokens without an embedding row.
+    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one notice for tokens without an
+    /// embedding row and, unless `strict` is set, at most one for unused tensors and one for differences between index and shards.
     std::function<void(std::string_view)> on_notice{};
 };
 
@@ -2260,8 +2264,8 @@ namespace core {
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
-/// View of contiguous memory as (count, width). Static, and its callers here always inlined: the constructor has vector instructions, and
-/// translation units with different flags would share it.
+/// View of contiguous memory as (count, width). This function is static, and its callers in this header are always inlined, because the
+/// view's constructor contains vector instructions: translation units with different flags would share it otherwise.
 [[nodiscard]] PALI_FLATTEN static inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
     using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
@@ -2293,8 +2297,8 @@ template <class Matrix>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The image tokens of one image: output of vision tower and projector. They do not depend on the prompt, so encode once and ask many
-/// times. Owns its memory and does not depend on the lifetime of the model.
+/// The image tokens of one image, that is, the output of vision tower and projector. They do not depend on the prompt, so an image can be
+/// encoded once and used with many prompts. The object owns its memory and does not depend on the lifetime of the model.
 struct image_features {
     matrix values;          ///< (tokens, hidden)
     std::size_t width = 0;  ///< width of the original image, pixels; boxes are scaled to it
@@ -2307,7 +2311,7 @@ struct image_features {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Images, a prompt and options. All referenced objects must outlive the call.
+/// Images, a prompt and options. All objects that the request refers to must outlive the call.
 struct request {
     std::span<const image_features> images; ///< in the order that the model sees them; may be empty
     std::string_view prompt;                ///< UTF-8; see read_prompt() for the markers that are removed
@@ -2330,7 +2334,7 @@ struct request {
 #endif
 
 /// Inline namespace of code whose instructions depend on compiler flags. Its name is derived from the flags. Translation units compiled
-/// with different flags then share no symbol, so the linker cannot replace the code of one by that of another.
+/// with different flags therefore share no symbol, and the linker cannot replace the code of one unit by the code of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -2391,7 +2395,7 @@ struct request {
 /// Functions whose name or signature differs between xsimd releases.
 namespace pali { inline namespace PALI_ABI { namespace compat {
 
-/// Sum of the lanes. xsimd: hadd until 8, reduce_add since 9.
+/// Sum of the lanes. The function is named hadd up to xsimd 8 and reduce_add since xsimd 9.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_add(const Batch& x) noexcept {
 #if XSIMD_VERSION_MAJOR >= 9
@@ -2401,7 +2405,8 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane. xsimd 8 has no such function. The 512-bit version of xsimd 14 uses intrinsics that make g++ 12 warn in the user's build.
+/// Largest lane. xsimd 8 has no such function. In xsimd 14, the function for 512 bits uses intrinsics that make g++ 12 warn in the user's
+/// build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];
@@ -2411,7 +2416,8 @@ template <class Batch>
     return top;
 }
 
-/// Reinterprets bits as float lanes. The template argument of bitwise_cast is a batch until 10, an element since 11.
+/// Reinterprets bits as float lanes. The template argument of xsimd::bitwise_cast is a batch type up to xsimd 10 and an element type since
+/// xsimd 11.
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<float, Arch> as_float(const xsimd::batch<std::uint32_t, Arch>& bits) noexcept {
 #if XSIMD_VERSION_MAJOR >= 11
@@ -2901,17 +2907,17 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
-    std::size_t lanes = 16;                           ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
-    bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
-    bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
-    bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
-    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
+    std::size_t lanes = 16;                        ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
+    bool bytes = true;                             ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
+    bool avx512_bf16 = false;                      ///< bfloat16 matrices are multiplied with AVX512-BF16
+    bool amx = false;                              ///< bfloat16 matrices are multiplied with AMX
+    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core, bytes; a larger cache never needs more scratch memory
 };
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
 
-/// Calculates the sizes of the blocks that an arena allocates, without allocating them. Same arithmetic as in arena.ipp.
+/// Calculates the sizes of the blocks that an arena allocates, without allocating them, by the same arithmetic as arena.ipp.
 class arena_blocks {
 public:
     /// Counterpart of arena::frame.
@@ -2955,8 +2961,8 @@ private:
 };
 
 /// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for the
-/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. One layer is enough, because all
-/// layers take the same. A test compares the result with a real arena.
+/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. Only one layer is imitated, because
+/// all layers take the same amount. A test compares the result with a real arena.
 template <class Weights>
 class scratch_passes {
 public:
@@ -3127,7 +3133,7 @@ namespace pali { inline namespace PALI_ABI {
 /// The inputs of memory_of() other than the sizes of the model and the number of tokens.
 struct memory_options {
     kv_type kv_cache = kv_type::f32; ///< as in load_options
-    std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
+    std::size_t answer = 0;          ///< how many of the tokens are generated; they do not add to the scratch memory of the prefill
     std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
     std::optional<model_detail::memory_kernels>
@@ -3140,7 +3146,7 @@ struct memory_size {
     std::size_t kv_cache = 0; ///< keys and values of all tokens
     std::size_t scratch = 0;  ///< the arena after one image, one prefill and one decode step
 
-    /// The sum of the three.
+    /// Weights, KV cache and scratch memory together.
     [[nodiscard]] constexpr std::size_t total() const noexcept { return weights + kv_cache + scratch; }
 
     friend bool operator==(const memory_size&, const memory_size&) = default;
@@ -3274,8 +3280,8 @@ struct cache_sizes {
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Sizes of the L1 data and the L2 cache of one core, in bytes. Kernels choose their block sizes by them. 32 KiB and 512 KiB if the system
-/// reports no sizes.
+/// Sizes of the L1 data cache and of the L2 cache of one core, in bytes. Kernels choose their block sizes by them. If the system reports no
+/// sizes, they are 32 KiB and 512 KiB.
 [[nodiscard]] const cache_sizes& caches() noexcept;
 
 }}} // namespace pali::PALI_ABI::arch
@@ -3285,8 +3291,8 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Instruction set level for which all code of an object file is compiled. On x86-64 these are levels of the psABI; each contains those
-/// before it.
+/// Instruction set level for which all code of an object file is compiled. On x86-64, the levels are those of the psABI. Each level
+/// contains the levels before it.
 enum class level : int {
     baseline = 0,  ///< baseline of the architecture: x86-64 (SSE2), or 64-bit ARM with NEON
     x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
@@ -3336,7 +3342,7 @@ struct processor {
 /// - "simd", "x86-64", "neon": none beyond those for which the source was compiled
 /// - "avx2": AVX2 only
 /// - "x86-64-v3": AVX2 and AVX-VNNI
-/// - "vnni", "bf16", "amx": all up to that one
+/// - "vnni", "bf16", "amx": all extensions up to the named one
 /// - "x86-64-v4": all of `there`
 ///
 /// Throws errc::unsupported_arch for any other name, and for an extension that `there` lacks.
@@ -3361,8 +3367,8 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 /// initialization of the program.
 struct compiled_level {
     level which;                          ///< the level that the object is compiled for
-    bool is_whole;                        ///< whether it has the kernels of all extensions, and not only of those that belong to the level
-    const kernels::entry_points* kernels; ///< its entry points
+    bool is_whole;                        ///< whether the object has the kernels of all extensions, not only those of the level
+    const kernels::entry_points* kernels; ///< entry points of the level's kernels
     const compiled_level* next = nullptr; ///< next in the list
 };
 
@@ -3382,13 +3388,13 @@ struct selection {
 /// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
 /// - "simd": the lowest level, without extensions
 /// - "avx2": x86-64-v3 without extensions beyond AVX2
-/// - "vnni", "bf16", "amx": the highest level, with all extensions up to that one
+/// - "vnni", "bf16", "amx": the highest level, with all extensions up to the named one
 ///
 /// Throws errc::unsupported_arch for a level that is not compiled or that the processor lacks, and if no compiled level fits the processor.
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 
-/// The selection for this processor and PALI_ARCH, which is made once. Throws what select() throws.
+/// The level and extensions for this processor and PALI_ARCH, selected on the first call. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
 }}} // namespace pali::PALI_ABI::arch
@@ -4608,10 +4614,10 @@ enum class yolo_form {
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
-/// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
-/// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
-/// total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are touched.
-/// Not thread-safe: one arena per context.
+/// Stack of uninitialized floats. When a frame ends, the memory taken inside it is returned to the arena, not to the system, so a pass that
+/// has run once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block
+/// of their total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are
+/// touched. An arena is not thread-safe: each context has its own.
 class arena {
 public:
     arena() noexcept;
@@ -4622,7 +4628,8 @@ public:
     /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// Memory taken from `owner` after this point is released when the frame ends. Frames must end in reverse order.
+        /// Memory taken from `owner` after this point is returned to it when the frame ends. Frames must end in reverse order of
+        /// construction.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;
@@ -4633,8 +4640,8 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; throws
-    /// std::bad_alloc if that fails.
+    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if the arena has too little unused memory; throws
+    /// std::bad_alloc if the allocation fails.
     [[nodiscard]] float* take(std::size_t n);
 
     /// Bytes allocated.
@@ -4662,7 +4669,7 @@ private:
 
 }}} // namespace pali::PALI_ABI::core
 
-// Thread pool of one model: threads spin briefly between kernels and sleep when idle; results do not depend on their number.
+// Thread pool of one model. Threads spin briefly between kernels and sleep when idle. Results do not depend on the number of threads.
 
 #include <atomic>
 #include <thread>
@@ -4670,7 +4677,7 @@ private:
 namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
-/// are bit-identical for any number of threads. Only one thread may call it at a time.
+/// are bit-identical for any number of threads. Only one thread may use a pool at a time.
 class thread_pool {
 public:
     /// Starts `threads` - 1 threads, because the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
@@ -4765,9 +4772,10 @@ struct key_range {
     std::size_t end = 0;   ///< one past the last token
 };
 
-/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other; each later token sees itself and
-/// all tokens before it. A window (Gemma 2, even layers) hides from a later token what is `window` or more positions behind it. The prefix
-/// always sees all of itself, as in transformers masking_utils.py. What a token sees is always one range:
+/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2). The first `prefix` tokens see each other. Each later token sees itself and all
+/// tokens before it. A window (Gemma 2, even layers) hides from a later token the tokens that are `window` or more positions before it. The
+/// tokens of the prefix always see the whole prefix, as in transformers masking_utils.py. The tokens that a token sees are always one
+/// range:
 ///
 ///     prefix 3, no window      prefix 3, window 2
 ///     a  x x x . .             a  x x x . .
@@ -4776,7 +4784,7 @@ struct key_range {
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
 ///
-/// If all tokens are prefix, nothing is masked.
+/// If all tokens belong to the prefix, nothing is masked.
 struct prefix_mask {
     std::size_t prefix = 0; ///< length of the prefix, in tokens
     std::size_t window = 0; ///< length of the window, in tokens; 0: no window
@@ -4905,7 +4913,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // not for tiles of 4 x 3, which have no register left for it
+                                          PALI_IN_REGISTER(value.data); // not in tiles of 4 x 3, which have no register left for `value`
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }
@@ -5477,7 +5485,8 @@ private:
 
     /// Adds the products of elements [0, whole) of a single row and each column. This loop is bound by memory bandwidth. The fewer
     /// instructions it has per cache line of weights, the more loads of later lines fit in the out-of-order window. So weights are memory
-    /// operands, and one offset per column serves two pointers: one to these columns, and one to the next tile, which is prefetched.
+    /// operands, and one offset per column serves two pointers: one to the columns of this tile, and one to the next tile, which is
+    /// prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
@@ -5615,7 +5624,7 @@ private:
 
 #endif
 
-// Tile registers: Intel AMX, or any other type that implements its instructions.
+// Tile registers: the concept of a type with tile operations, and the type that executes Intel's AMX instructions.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
@@ -5645,7 +5654,8 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 /**
  * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. They are written in inline assembly, because the
  * intrinsics of g++ 12 declare too small a memory operand (8 bytes for _tile_loadconfig, none for _tile_loadd), so stores to a packed
- * buffer may be dropped or moved. Inline assembly also needs no compiler flags and no target attribute, which would prevent inlining.
+ * buffer may be dropped or moved. Inline assembly also needs neither compiler flags nor a target attribute. A target attribute would
+ * prevent inlining.
  */
 struct amx_tiles {
     /// Configures the shapes of the tiles and sets the tiles to zero.
@@ -5682,7 +5692,7 @@ struct amx_tiles {
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 typedef float eight_floats __attribute__((vector_size(32)));                                  ///< an AVX2 register
-typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same in memory, aligned like a float
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< eight floats in memory, aligned like one
 typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< the bits of eight_floats
 
 /// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. The arrays stay in registers if the compiler unrolls the loops.
@@ -6172,8 +6182,8 @@ void loop_tiles(Tiles, rows<const float> x, std::initializer_list<operand<Weight
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// A operand: the queries, then the softmax weights. B operand: transposed blocks of keys, then values; both are stored interleaved in
-/// pairs, so nothing is repacked.
+/// The A operand is first the queries, then the softmax weights. The B operand is first a transposed block of keys, then the values. Keys
+/// and values are stored interleaved in pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
     using input = bfloat16;   ///< element type of the weights p
@@ -6198,7 +6208,7 @@ struct rows_tiles {
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< two tiles of queries: a block of keys and values is read once for each, the second time from L1
+            2 * tile_detail::tile_rows; ///< two tiles: a block of keys and values is read once per tile, the second time from L1
         static constexpr std::size_t rows_at_once = tile_detail::tile_rows; ///< rows of p and y accessed together, even past the last row
 
         /// Floats of scratch that an object needs for rows of v of a given width.
@@ -6508,7 +6518,7 @@ struct x86_dot {
     }
 
 private:
-    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
+    static constexpr std::size_t one_ahead = 1024; // bytes; the fastest distance from 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
 };
 
 using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2
@@ -6691,8 +6701,8 @@ template <class Tiles, class VnniDot>
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Calls loop_keys() with the arithmetic for the processor. For bfloat16 keys and values, that is AMX (only in a prefill) or else
-/// AVX512-BF16, if the processor has it.
+/// Calls loop_keys() with the kernel for the processor. For bfloat16 keys and values, this is AMX in a prefill, otherwise AVX512-BF16, each
+/// if the processor has it.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
             [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
@@ -7369,8 +7379,8 @@ inline void rotate(float* head, rope_angles by) noexcept {
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Index of the largest of n elements, the first if there are several. If there is a NaN, the index of the first NaN (as torch.argmax). 0
-/// if n is 0.
+/// Index of the largest of n elements, or of the first of them if several are equal. If there is a NaN, returns the index of the first NaN,
+/// as torch.argmax does. Returns 0 if n is 0.
 template <class A>
 [[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -7466,7 +7476,7 @@ struct dot_bytes_avx512 {
                     add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
                 } else {
                     add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v,
-                        products); // flips the top bit: code + 128, unsigned
+                        products); // flips the top bit, which gives code + 128, unsigned
                 }
             }
             const __m512 scale = as_floats(a_scales, b_scales);
@@ -7689,10 +7699,10 @@ template <class Dot>
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns is read
-/// from memory once and multiplied by all rows. Many rows: the K-block of all columns stays in L2. It is multiplied by six rows at a time,
-/// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
-/// one K-block covers the row.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. With few rows, each tile of columns is
+/// read from memory once and multiplied by all rows. With many rows, a K-block of all columns stays in L2. Six rows at a time, which stay
+/// in L1, are multiplied by this block, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows
+/// rows; it is null if one K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::input> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
@@ -7811,8 +7821,8 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
 }
 
 /**
- * For many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: as
- * loop_floats(), plus the bfloat16 weights of one task per thread.
+ * Computes y = x · wᵀ + bias for many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is
+ * not rounded. Takes the scratch memory of loop_floats(), plus the bfloat16 weights of one task per thread.
  */
 template <class A, std::size_t Bits>
 void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,
@@ -7836,9 +7846,9 @@ void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<opera
 /// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX (only in a prefill) or else
-/// AVX512-BF16, if the processor has it. Both round x to bfloat16. Otherwise x is not rounded. The choice of the kernel does not depend on
-/// T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX in a prefill, otherwise AVX512-BF16,
+/// each if the processor has it. Both kernels round x to bfloat16; all others leave x in float32. The choice of the kernel does not depend
+/// on T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
@@ -7912,9 +7922,9 @@ void codes_for(const float* x, float scale, int* codes) noexcept {
             std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
 }
 
-/// Quantizes one group and returns its scale, which is NaN if an element is not finite. 8 bits: the largest magnitude becomes 127. 4 bits:
-/// the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). Then the scale is fitted to these codes by
-/// least squares, and the codes are computed again for that scale.
+/// Quantizes one group and returns its scale, which is NaN if an element is not finite. With 8 bits, the largest magnitude becomes 127.
+/// With 4 bits, the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). The 4-bit scale is then
+/// fitted to these codes by least squares, and the codes are computed again for the fitted scale.
 template <std::size_t Bits>
 bfloat16 quantize_group(const float* x, int* codes) noexcept {
     if (!are_finite(x, quantized_rows<Bits>::group)) {
@@ -8005,7 +8015,7 @@ inline constexpr entry_points own_level{
 
 #if PALI_PART_NETWORKS
 
-// Finds the checkpoint that a path means. The path may be a folder of the Hugging Face cache.
+// Finds the checkpoint at a path, which may be a folder of the Hugging Face cache.
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
@@ -8862,8 +8872,8 @@ private:
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// Allocator whose only purpose is its name: the views below never allocate. Translation units compiled with different flags would share
-/// xtensor's functions if these took the views of core/tensor.hpp.
+/// Allocator whose only purpose is its name, because the views below never allocate. If expressions took the views of core/tensor.hpp
+/// instead, translation units compiled with different flags would share xtensor's functions.
 template <class T>
 struct level_allocator : aligned_allocator<T> {
     level_allocator() = default;
@@ -8943,7 +8953,7 @@ struct widen {
 namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
-/// of the batch. After the callback has returned false it is not called again.
+/// of the batch. Once the callback has returned false, it is not called again.
 class call_progress {
 public:
     /// Reports nothing.
@@ -9068,8 +9078,8 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 /// Advice for a token without an embedding row.
 inline constexpr const char* token_rows_cure = "to add the rows, call model.resize_token_embeddings(len(tokenizer)) before training";
 
-/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>`
-/// needs none, because image features replace it.
+/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>` needs
+/// no row, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");
@@ -9116,7 +9126,7 @@ struct sequence {
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
-/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
+/// Threads and scratch memory of one model. Blocks take the context as their last argument. Only one pass may run at a time.
 struct context {
     thread_pool threads;       ///< the calling thread included
     arena scratch;             ///< scratch memory of the current pass
@@ -9221,7 +9231,8 @@ struct linear {
 
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
-/// Gemma's attention. Grouped-query attention: Ainslie et al., arXiv 2305.13245. Softcap and window: arXiv 2408.00118, section 2.
+/// Gemma's attention, with grouped queries (Ainslie et al., arXiv 2305.13245), and Gemma 2's softcap and window (arXiv 2408.00118, section
+/// 2).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_attention {
     linear<Storage> query;          ///< (heads · head_dim, D), no bias
@@ -9254,7 +9265,7 @@ struct gemma_attention {
         return output(mixed, ctx);
     }
 
-    /// Binds the tensors of layer `index`, below "self_attn.".
+    /// Binds the tensors of layer `index`, whose names begin with `self_attn.`.
     template <tensor_visitor V>
     void bind(const V& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads,
@@ -9270,7 +9281,8 @@ struct gemma_attention {
         output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
     }
 
-    /// Position of the first token: 1, as in transformers modeling_paligemma.py. RoPE depends on position differences only, up to rounding.
+    /// Position of the first token. It is 1, as in transformers modeling_paligemma.py. Up to rounding, RoPE depends on differences of
+    /// positions only.
     static constexpr std::size_t first_position = 1;
 
 private:
@@ -9357,7 +9369,7 @@ PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
 
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
-/// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
+/// The gated MLP (GeGLU): down(gelu(gate(x)) · up(x)). Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
 struct gated_mlp {
     linear<Storage> gate; ///< (intermediate, D), no bias
@@ -9380,11 +9392,11 @@ struct gated_mlp {
         return y;
     }
 
-    /// Maximum number of tokens per part. In a 3B model, gate and up then take 76 MB. Each part re-reads the layer's 127 MB of weights,
-    /// which is little compared to about a second of arithmetic.
+    /// Maximum number of tokens per part. In a 3B model, the outputs of gate and up then take 76 MB. Each part reads the MLP's weights
+    /// again (127 MB in bf16). That takes little time compared to the part's arithmetic, about a second.
     static constexpr std::size_t most_tokens = 1024;
 
-    /// Binds the tensors of a layer, below "mlp.".
+    /// Binds the MLP's tensors, whose names begin with `mlp.`.
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
@@ -9404,7 +9416,8 @@ struct gemma_block {
     gemma_attention<Config, Storage> attention; ///< first half of the layer
     gated_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (T, D), in place. Stores keys and values in the KV caches of `sequences`; gemma advances their length.
+    /// Transforms x (T, D) in place. Stores keys and values in the KV caches of `sequences`. The caller, `gemma`, advances the caches'
+    /// length.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& ctx) const {
         {
             const arena::frame frame(ctx.scratch);
@@ -9416,7 +9429,7 @@ struct gemma_block {
         add(x, config.post_norms ? post_mlp_norm(transformed, ctx) : transformed);
     }
 
-    /// Binds the tensors of layer `index`, below "layers.<index>.".
+    /// Binds the tensors of layer `index`, whose names begin with `layers.<index>.`.
     template <tensor_visitor V>
     void bind(const V& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
@@ -9471,7 +9484,7 @@ struct gemma {
         layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
     }
 
-    /// Prepares for sequences of up to `tokens` tokens. Required before a pass; must not be called during one.
+    /// Extends the RoPE table to sequences of up to `tokens` tokens. Must be called before a pass, and not during one.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
     /// Writes one embedding row, scaled by sqrt(hidden). Image features are not scaled. Throws errc::invalid_argument for a token outside
@@ -9483,9 +9496,9 @@ struct gemma {
         scale(row, std::sqrt(static_cast<float>(config.hidden)));
     }
 
-    /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
-    /// `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws errc::capacity_exceeded if a
-    /// cache is too small.
+    /// Transforms x (T, D) in place, from embeddings to the outputs of the last block. Calls `after(layer, x)` after each block, with layer
+    /// from 0 to layers - 1. If `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws
+    /// errc::capacity_exceeded if a cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -9518,8 +9531,8 @@ struct gemma {
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that repeats the
-    /// embedding is not bound separately.
+    /// Binds the tensors whose names begin with `language_model.`. If `tied`, the checkpoint needs only one of embedding and head. A head
+    /// that repeats the embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
@@ -9533,7 +9546,7 @@ struct gemma {
     }
 
 private:
-    /// row (D) *= factor.
+    /// Multiplies row (D) by `factor`.
     PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 
@@ -9636,7 +9649,7 @@ struct tensor_info {
 /// Tensors by name, sorted. Supports lookup by std::string_view without a temporary string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
-/// The tensor of that name. Throws errc::checkpoint_mismatch if there is none; `file` is for the message.
+/// The tensor named `name`. Throws errc::checkpoint_mismatch, with `file` in the message, if the table has no such tensor.
 [[nodiscard]] inline const tensor_info& tensor_of(const tensor_table& tensors, std::string_view name, const std::filesystem::path& file) {
     const auto found = tensors.find(name);
     if (found == tensors.end())
@@ -9666,20 +9679,21 @@ namespace pali { inline namespace PALI_ABI { namespace files {
 /// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
-/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format The
-/// file is not trusted. Before a tensor is returned, the reader checks lengths, JSON, dtypes, and shapes for overflow. It also checks that
-/// the tensors cover the data exactly, without overlaps or holes, so every span lies within the file. As in the format's own reader, the
-/// last tensor of a name wins and unknown keys are ignored.
+/// A safetensors file: the header length in 8 bytes, a JSON header, then the data (https://github.com/huggingface/safetensors#format). The
+/// file is not trusted. The constructor checks the lengths, the JSON and the dtypes, and that no shape overflows 64 bits. It also checks
+/// that the tensors cover the data exactly, without overlaps or holes, so every span lies within the file. As in the format's own reader,
+/// if a name occurs twice, the last tensor counts, and unknown keys are ignored.
 class safetensors_file {
 public:
-    /// Throws errc::cannot_open. Throws errc::malformed_file with the tensor, the value found and the value needed.
+    /// Throws errc::cannot_open, or errc::malformed_file whose message names the tensor, the value found and the value needed.
     explicit safetensors_file(const std::filesystem::path& path);
 
-    /// Valid for the lifetime of the object or of the object it is moved to.
+    /// All tensors by name. The reference is valid for the lifetime of this object. The bytes of the tensors stay valid when the object is
+    /// moved.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// `__metadata__`: free text by key.
     [[nodiscard]] const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return m_metadata; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the file has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
     /// The mapping that contains all tensors.
@@ -9698,7 +9712,8 @@ private:
 namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
-/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
+/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object. The bytes of the tensors stay valid
+/// when the object is moved.
 class checkpoint_files {
 public:
     /// `given` is a checkpoint as find_checkpoint() accepts it: a folder or one .safetensors file. Throws what find_checkpoint() throws.
@@ -9714,7 +9729,7 @@ public:
     /// tensors that occur in several shards. The table contains the tensors of all shards. For a tensor that occurs in several shards, it
     /// contains the copy to which the index points, otherwise the first one.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the checkpoint has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The metadata text under `key` in the first file that has it; empty if there is none.
     [[nodiscard]] std::string metadata(std::string_view key) const;
@@ -9772,7 +9787,7 @@ inline constexpr const char* conversion_cure =
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // read by memcpy, because the format does not guarantee alignment
+        From value; // copied by memcpy, because the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));
@@ -9941,7 +9956,7 @@ private:
 };
 
 /// Message for a file without any known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'".
-/// `asked`: the requested names. `prefixes`: see tensor_names.
+/// `asked` holds the requested names, and `prefixes` is tensor_names::prefixes().
 [[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
                                                         const std::set<std::string>& prefixes) {
     short_list expected, decoders;
@@ -10070,8 +10085,9 @@ public:
         /// `prefix` is prepended to every name: "layers.0.".
         scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
         /// @{
-        /// See tensor_visitor. A convolution is a matrix of its patches, and may be channels-last in the file (MLX). A quantized matrix is
-        /// read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the padding.
+        /// Operations of tensor_visitor. A convolution is a matrix over patches, and may be channels-last in the file (MLX). A quantized
+        /// matrix is read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the
+        /// padding.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
@@ -10184,9 +10200,9 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the requested members. Returns the memory of the tensors that were copied or converted. Call check() first. `copied` is called
-    /// with the bytes of each such tensor, which are not read again. Progress, stage "load", is reported after each copied tensor;
-    /// returning false throws errc::cancelled. Throws std::bad_alloc.
+    /// Fills the requested members. check() must have been called. Returns the memory of the tensors that were copied or converted. Calls
+    /// `copied` with the stored bytes of each such tensor, which are not read again. Reports progress, stage "load", after each copied
+    /// tensor. Throws errc::cancelled if the progress callback returns false, and std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
@@ -10441,8 +10457,8 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                   " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused`: names
-/// of tensors that the model does not use and that are not searched.
+/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused` holds
+/// the names of the tensors that the model does not use; they are not searched.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
@@ -10673,7 +10689,7 @@ struct network_modules {
     /// Modules with the sizes of `c`.
     explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
 
-    /// Visits every tensor by its published name. `tied`: embedding and head are one matrix.
+    /// Visits every tensor by its published name. `tied` says whether embedding and head are one matrix.
     template <tensor_visitor V>
     void bind(const V& root, bool tied) {
         vision.bind(root["vision_tower"]["vision_model"]);
@@ -10951,8 +10967,8 @@ private:
 };
 
 /// Answers a request by beam search, like transformers' generate(num_beams=n). Text and tokens are streamed under `number` once the best
-/// answer is known. Progress, stage "search", is reported before each round; if that callback cancels, the answer is the best so far.
-/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
+/// answer is known. Progress, stage "search", is reported before each round; if the progress callback cancels, the answer is the best so
+/// far. Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
                                       kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
@@ -11030,7 +11046,7 @@ template <class Network>
 
 namespace pali { inline namespace PALI_ABI { namespace files {
 
-/// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
+/// Maximum total size of the deflated arrays of an archive, in bytes: 16 times the size of PaliGemma's mask decoder.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 
 /// An archive of numpy.savez or savez_compressed: a zip archive of .npy arrays, little-endian and in C order.
@@ -11045,9 +11061,10 @@ public:
     /// needed.
     explicit npz_file(const std::filesystem::path& path);
 
-    /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
+    /// All tensors by the names given to savez, without ".npy". The reference is valid for the lifetime of this object. The bytes of the
+    /// tensors stay valid when the object is moved.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the archive has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
     /// The mapping that contains the stored arrays.
@@ -20165,7 +20182,7 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // 1 / shares of the rest per take, so a thread of half the speed ends with the others
+    const std::size_t shares = 2 * size(); // takes 1 / shares of the rest at a time, so a thread of half the speed ends with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
         if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks
@@ -20491,8 +20508,9 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), the last tensor of a name and
-    /// the last text of a `__metadata__` key win, and the earlier ones must be valid. A duplicate of a fixed field is an error.
+    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), if the name of a tensor or a
+    /// key of `__metadata__` occurs twice, the last value counts, and the earlier values must be valid. A duplicate of a fixed field is an
+    /// error.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
