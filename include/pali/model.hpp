@@ -60,10 +60,10 @@ class model {
                   "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
                   "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
                   "pali::compiled");
-    static_assert(model_detail::can_store<Config, Weights>,
+    static_assert(can_store<Config, Weights>,
                   "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
                   "columns: use bf16 or f32");
-    static_assert(model_detail::can_see<Config, 1>,
+    static_assert(can_see<Config, 1>,
                   "one image of this variant has more tokens than the variant has positions: use a smaller image_size, or "
                   "correct `positions` if max_position_embeddings of config.json is larger");
 
@@ -105,10 +105,9 @@ public:
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
     /// Fails to compile, because `N` images have more tokens than the variant has positions.
     template <std::size_t N>
-        requires(!model_detail::can_see<Config, N>)
+        requires(!can_see<Config, N>)
     generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
-        static_assert(model_detail::can_see<Config, N>,
-                      "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
+        static_assert(can_see<Config, N>, "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
         return {};
     }
     /// Answers a prompt about an already encoded image.
@@ -149,38 +148,38 @@ public:
     /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`. A variant whose vocabulary has
     /// no room for `<loc>` tokens does not have these functions.
     findings detect(const image& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
     /// Finds objects in an already encoded image.
     findings detect(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return find(image, pointing::boxes, things, options);
     }
     /// Finds objects in each of several images, decoded as one batch.
     std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return find_each(images, pointing::boxes, things, options);
     }
 
     /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
     findings segment(const image& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
     /// Segments an already encoded image.
     findings segment(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return find(image, pointing::masks, things, options);
     }
     /// Segments each of several images, decoded as one batch.
     std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return find_each(images, pointing::masks, things, options);
     }

@@ -1260,11 +1260,13 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< key in the 
 
 // Compile-time checks of what a variant can do. Uses that would fail with every checkpoint do not compile.
 
-namespace pali { inline namespace PALI_ABI { namespace model_detail {
+namespace pali { inline namespace PALI_ABI {
 
 /// A configuration whose sizes are constants of the type; not `dynamic`.
 template <class Config>
 concept compiled_config = model_config<Config> && requires { typename std::bool_constant<(Config::hidden > 0 && Config::vocab > 0)>; };
+
+namespace model_detail {
 
 /// The vocabulary needs at least BOS, EOS and newline. Besides the image, a sequence needs at least BOS, newline and one token of an
 /// answer. Both counts are 3.
@@ -1293,25 +1295,27 @@ template <class Config>
     else return true;
 }
 
+} // namespace model_detail
+
 /// Whether the decoder's matrices consist of whole strips and groups of a quantized type. Their rows must be a multiple of 8, and their
 /// columns a multiple of 64 (int8) or 32 (int4). True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
 template <class Config, class Weights>
-concept can_store = matrices_fit<Config, Weights>();
+concept can_store = model_detail::matrices_fit<Config, Weights>();
 
 /// Whether `Images` images, BOS, a newline and one token of an answer fit into the positions of the variant. True for a configuration
 /// without a member `positions`, such as `dynamic`.
 template <class Config, std::size_t Images>
-concept can_see = has_positions<Config>(Images);
+concept can_see = model_detail::has_positions<Config>(Images);
 
 /// Whether the vocabulary has room for the 1024 `<loc>` tokens that boxes are made of. True for `dynamic`.
 template <class Config>
-concept can_detect = has_tokens<Config>(1024);
+concept can_detect = model_detail::has_tokens<Config>(1024);
 
 /// Whether the vocabulary has room for `<loc>` tokens and for the 128 `<seg>` tokens that masks are made of. True for `dynamic`.
 template <class Config>
-concept can_segment = has_tokens<Config>(1024 + 128);
+concept can_segment = model_detail::has_tokens<Config>(1024 + 128);
 
-}}} // namespace pali::PALI_ABI::model_detail
+}} // namespace pali::PALI_ABI
 
 // Formatting of data from files in messages: names with arbitrary bytes, and shapes.
 
@@ -2509,10 +2513,10 @@ class model {
                   "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
                   "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
                   "pali::compiled");
-    static_assert(model_detail::can_store<Config, Weights>,
+    static_assert(can_store<Config, Weights>,
                   "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
                   "columns: use bf16 or f32");
-    static_assert(model_detail::can_see<Config, 1>,
+    static_assert(can_see<Config, 1>,
                   "one image of this variant has more tokens than the variant has positions: use a smaller image_size, or "
                   "correct `positions` if max_position_embeddings of config.json is larger");
 
@@ -2554,10 +2558,9 @@ public:
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
     /// Fails to compile, because `N` images have more tokens than the variant has positions.
     template <std::size_t N>
-        requires(!model_detail::can_see<Config, N>)
+        requires(!can_see<Config, N>)
     generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
-        static_assert(model_detail::can_see<Config, N>,
-                      "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
+        static_assert(can_see<Config, N>, "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
         return {};
     }
     /// Answers a prompt about an already encoded image.
@@ -2598,38 +2601,38 @@ public:
     /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`. A variant whose vocabulary has
     /// no room for `<loc>` tokens does not have these functions.
     findings detect(const image& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
     /// Finds objects in an already encoded image.
     findings detect(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return find(image, pointing::boxes, things, options);
     }
     /// Finds objects in each of several images, decoded as one batch.
     std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return find_each(images, pointing::boxes, things, options);
     }
 
     /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
     findings segment(const image& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
     /// Segments an already encoded image.
     findings segment(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return find(image, pointing::masks, things, options);
     }
     /// Segments each of several images, decoded as one batch.
     std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return find_each(images, pointing::masks, things, options);
     }
@@ -3240,8 +3243,8 @@ template <model_config Config, weight_storage Weights = bf16>
 
 /// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
 /// call the function above with the sizes read from config.json.
-template <model_detail::compiled_config Config, weight_storage Weights = bf16>
-    requires(model_detail::can_store<Config, Weights>)
+template <compiled_config Config, weight_storage Weights = bf16>
+    requires(can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {
     return memory_of<Config, Weights>(Config{}, tokens, options);
 }

@@ -30,8 +30,8 @@ using namespace pali::test;
 // memory_of() is a constant expression, which tells the memory of a model before a machine is bought.
 constexpr pali::memory_size of_3b = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300, {.kv_cache = pali::kv_type::bf16});
 static_assert(of_3b.total() < 2'500'000'000 && of_3b.total() == of_3b.weights + of_3b.kv_cache + of_3b.scratch);
-static_assert(pali::model_detail::compiled_config<pali::paligemma2_3b_224> && pali::model_detail::compiled_config<pali::shapes>);
-static_assert(!pali::model_detail::compiled_config<pali::dynamic>, "has no sizes before config.json is read");
+static_assert(pali::compiled_config<pali::paligemma2_3b_224> && pali::compiled_config<pali::shapes>);
+static_assert(!pali::compiled_config<pali::dynamic>, "has no sizes before config.json is read");
 
 /// The kernels that this process uses.
 pali::model_detail::memory_kernels kernels_in_use() {

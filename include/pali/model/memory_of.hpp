@@ -126,8 +126,8 @@ template <model_config Config, weight_storage Weights = bf16>
 
 /// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
 /// call the function above with the sizes read from config.json.
-template <model_detail::compiled_config Config, weight_storage Weights = bf16>
-    requires(model_detail::can_store<Config, Weights>)
+template <compiled_config Config, weight_storage Weights = bf16>
+    requires(can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {
     return memory_of<Config, Weights>(Config{}, tokens, options);
 }
