@@ -77,8 +77,8 @@ struct gemma {
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Binds the tensors whose names begin with `language_model.`. If `tied`, the checkpoint needs only one of embedding and head. A head
-    /// that repeats the embedding is not bound separately.
+    /// Binds the tensors whose names begin with "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that
+    /// repeats the embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
