@@ -52,4 +52,17 @@ BOOST_AUTO_TEST_CASE(the_sum_of_exponentials_is_that_of_doubles) {
     });
 }
 
+BOOST_AUTO_TEST_CASE(parts_of_a_row_have_the_sum_of_the_row) {
+    pali::test::for_every_arch([](auto tag) {
+        const auto x = pali::test::random(5 * 1024 + 77, 4, 10.f);
+        const double whole = pali::kernels::sum_of_exp(tag, x.data(), x.size(), 10.f);
+        for (const std::size_t part : {1024u, 2048u, 5 * 1024u}) {
+            double sum = 0;
+            for (std::size_t i = 0; i < x.size(); i += part)
+                sum = pali::kernels::sum_of_exp(tag, x.data() + i, std::min(part, x.size() - i), 10.f, sum);
+            BOOST_TEST(sum == whole, decltype(tag)::name() << " parts of " << part);
+        }
+    });
+}
+
 BOOST_AUTO_TEST_SUITE_END()

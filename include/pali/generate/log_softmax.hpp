@@ -20,7 +20,7 @@ namespace pali { inline namespace PALI_ABI { namespace decoding { inline namespa
 [[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
     if (logits.empty()) return -std::numeric_limits<double>::infinity();
     const float top = logits[argmax(logits)];
-    return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top));
+    return static_cast<double>(top) + std::log(kernels::active().sum_of_exp(logits.data(), logits.size(), top, 0));
 }
 
 /// Natural log-probability of one token.

@@ -68,7 +68,7 @@ struct entry_points {
     /// @{
     /// See kernels/pointwise/softmax.hpp.
     std::size_t (*argmax)(const float* x, std::size_t n) noexcept;
-    double (*sum_of_exp)(const float* x, std::size_t n, float top) noexcept;
+    double (*sum_of_exp)(const float* x, std::size_t n, float top, double sum) noexcept;
     /// @}
     /// @{
     /// See kernels/product/quantize_strip.hpp.

@@ -35,7 +35,7 @@ inline constexpr entry_points own_level{
     .softcap = [](float* x, std::size_t n, float cap) noexcept { softcap(arch::native, x, n, cap); },
     .rotate = &rotate,
     .argmax = [](const float* x, std::size_t n) noexcept { return argmax(arch::native, x, n); },
-    .sum_of_exp = [](const float* x, std::size_t n, float top) noexcept { return sum_of_exp(arch::native, x, n, top); },
+    .sum_of_exp = [](const float* x, std::size_t n, float top, double sum) noexcept { return sum_of_exp(arch::native, x, n, top, sum); },
     .quantize_int8 = &quantize_strip<8>,
     .quantize_int4 = &quantize_strip<4>,
     .convolve = [](const conv_weights& w, feature_map<const float> x, activation then, feature_map<float> y,

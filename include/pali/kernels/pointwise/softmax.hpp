@@ -33,13 +33,15 @@ template <class A>
     return n == 0 ? 0 : static_cast<std::size_t>(found - x);
 }
 
-/// Sum of exp(x - top) over n elements, none above `top`. Blocks are summed in float32, their sums in double.
+/// `sum` plus the sum of exp(x - top) over n elements, none above `top`. Blocks are summed in float32, their sums in double. A row may be
+/// passed in parts, with the result of one part as `sum` of the next: if all parts but the last have a multiple of 1024 elements, the bits
+/// are those of a single call.
 template <class A>
-[[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top) noexcept {
+[[nodiscard]] double sum_of_exp(arch::simd<A>, const float* x, std::size_t n, float top, double sum = 0) noexcept {
     using batch = xsimd::batch<float, A>;
     constexpr std::size_t block = 32 * batch::size;
+    static_assert(1024 % block == 0);
     const std::size_t whole = n / batch::size * batch::size;
-    double sum = 0;
     for (std::size_t at = 0; at < whole; at += block) {
         batch sums(0.f);
         for (std::size_t i = at; i < std::min(whole, at + block); i += batch::size)
