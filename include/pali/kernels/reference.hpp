@@ -11,10 +11,18 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 /// Reference implementations, with which tests compare the kernels.
 namespace pali { inline namespace PALI_ABI { namespace kernels { namespace reference {
+
+/// Converts an element to the precision of the sums; exact for float32, bfloat16, and the same type.
+template <class Scalar, class Element>
+[[nodiscard]] Scalar widen(Element x) {
+    if constexpr (std::is_arithmetic_v<Element>) return static_cast<Scalar>(x);
+    else return static_cast<Scalar>(static_cast<float>(x));
+}
 
 /// y = x · wᵀ + bias; x (T, K), w (N, K), bias (N) or null, y (T, N).
 template <class Scalar, class X, class W>
@@ -22,15 +30,14 @@ void matmul(rows<const X> x, rows<const W> w, const float* bias, rows<Scalar> y)
     for (std::size_t t = 0; t < x.count; ++t)
         for (std::size_t n = 0; n < w.count; ++n) {
             Scalar sum = 0;
-            for (std::size_t k = 0; k < x.width; ++k)
-                sum += static_cast<Scalar>(x[t][k]) * static_cast<Scalar>(static_cast<float>(w[n][k]));
+            for (std::size_t k = 0; k < x.width; ++k) sum += widen<Scalar>(x[t][k]) * widen<Scalar>(w[n][k]);
             y[t][n] = sum + (bias ? static_cast<Scalar>(bias[n]) : Scalar(0));
         }
 }
 
 /// y = x / sqrt(mean(x²) + eps) · (1 + scale), row by row.
-template <class Scalar, class X>
-void rms_norm(rows<const X> x, const float* scale, float eps, rows<Scalar> y) {
+template <class Scalar, class X, class P>
+void rms_norm(rows<const X> x, const P* scale, float eps, rows<Scalar> y) {
     for (std::size_t t = 0; t < x.count; ++t) {
         Scalar squares = 0;
         for (std::size_t i = 0; i < x.width; ++i) squares += static_cast<Scalar>(x[t][i]) * static_cast<Scalar>(x[t][i]);
@@ -41,8 +48,8 @@ void rms_norm(rows<const X> x, const float* scale, float eps, rows<Scalar> y) {
 }
 
 /// y = (x - mean) / sqrt(var + eps) · scale + bias, row by row.
-template <class Scalar, class X>
-void layer_norm(rows<const X> x, const float* scale, const float* bias, float eps, rows<Scalar> y) {
+template <class Scalar, class X, class P>
+void layer_norm(rows<const X> x, const P* scale, const P* bias, float eps, rows<Scalar> y) {
     for (std::size_t t = 0; t < x.count; ++t) {
         Scalar mean = 0, variance = 0;
         for (std::size_t i = 0; i < x.width; ++i) mean += static_cast<Scalar>(x[t][i]) / static_cast<Scalar>(x.width);
@@ -81,19 +88,19 @@ void rope(Scalar* head, std::size_t head_dim, std::size_t position, Scalar theta
 }
 
 /// softmax(cap(scale · q · keysᵀ)) · values, for queries (T, heads · head_dim) over the keys that are visible to token t: mask(t).
-template <class Scalar, class Element>
-void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask,
+/// key(head, token, element) and value(head, token, element) return Scalar.
+template <class Scalar, class X, class Key, class Value>
+void attention(const attention_shape& shape, rows<const X> q, const Key& key, const Value& value, const prefix_mask& mask,
                rows<Scalar> out) {
     const std::size_t group = shape.heads / shape.kv_heads;
     for (std::size_t t = 0; t < q.count; ++t)
         for (std::size_t h = 0; h < shape.heads; ++h) {
             const key_range sees = mask(t);
-            const auto number = [](Element x) { return static_cast<Scalar>(static_cast<float>(x)); };
             std::vector<Scalar> scores;
             for (std::size_t s = sees.begin; s < sees.end; ++s) {
                 Scalar score = 0;
                 for (std::size_t d = 0; d < shape.head_dim; ++d)
-                    score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * number(seen.key(h / group, s, d));
+                    score += static_cast<Scalar>(q[t][h * shape.head_dim + d]) * key(h / group, s, d);
                 score *= static_cast<Scalar>(shape.scale);
                 scores.push_back(shape.softcap > 0 ? softcap(score, static_cast<Scalar>(shape.softcap)) : score);
             }
@@ -102,11 +109,30 @@ void attention(const attention_shape& shape, rows<const float> q, const key_valu
             for (Scalar& score : scores) sum += score = std::exp(score - top);
             for (std::size_t d = 0; d < shape.head_dim; ++d) {
                 Scalar mixed = 0;
-                for (std::size_t s = sees.begin; s < sees.end; ++s)
-                    mixed += scores[s - sees.begin] / sum * number(seen.value(h / group, s, d));
+                for (std::size_t s = sees.begin; s < sees.end; ++s) mixed += scores[s - sees.begin] / sum * value(h / group, s, d);
                 out[t][h * shape.head_dim + d] = mixed;
             }
         }
+}
+
+/// Same, with keys and values in the layout of the KV cache.
+template <class Scalar, class Element>
+void attention(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask,
+               rows<Scalar> out) {
+    attention(
+        shape, q, [&](std::size_t head, std::size_t token, std::size_t d) { return widen<Scalar>(seen.key(head, token, d)); },
+        [&](std::size_t head, std::size_t token, std::size_t d) { return widen<Scalar>(seen.value(head, token, d)); }, mask, out);
+}
+
+/// -sum of expected · log softmax(z) for one row of logits; expected is 1 - smoothing for the target, smoothing / (V - 1) for the others.
+template <class Scalar>
+[[nodiscard]] Scalar cross_entropy(const Scalar* z, std::size_t vocabulary, std::size_t target, Scalar smoothing) {
+    const Scalar top = *std::max_element(z, z + vocabulary);
+    Scalar sum = 0, loss = 0;
+    for (std::size_t v = 0; v < vocabulary; ++v) sum += std::exp(z[v] - top);
+    for (std::size_t v = 0; v < vocabulary; ++v)
+        loss -= (v == target ? 1 - smoothing : smoothing / static_cast<Scalar>(vocabulary - 1)) * (z[v] - top - std::log(sum));
+    return loss;
 }
 
 /// Convolution of x (H, W, in) without activation. weight and bias are as PyTorch stores them; y is (H', W', out). Adds every input pixel
