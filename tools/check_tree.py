@@ -263,7 +263,9 @@ CHECKS = {name[6:]: f for name, f in list(globals().items()) if name.startswith(
 BROKEN = {
     "dependencies": [("core/x.hpp", "#pragma once\n#include <pali/text/token.hpp>\n"), ("vision/x.hpp", "#pragma once\n#include <pali/decoder/y.hpp>\n"),
                      ("text/x.hpp", "#pragma once\n#include <pali/model.hpp>\n"), ("weights/x.hpp", "#pragma once\n#include <pali/files/safetensors.hpp>\n"),
-                     ("core/y.hpp", '#pragma once\n#include "other.hpp"\n'), ("unknown/x.hpp", "#pragma once\n#include <pali/core/error.hpp>\n")],
+                     ("core/y.hpp", '#pragma once\n#include "other.hpp"\n'), ("model/x.hpp", "#pragma once\n#include <pali/train/x.hpp>\n"),
+                     ("pali.hpp", "#pragma once\n#include <pali/train/x.hpp>\n"), ("decoder/x.hpp", "#pragma once\n#include <pali/train.hpp>\n"),
+                     ("unknown/x.hpp", "#pragma once\n#include <pali/core/error.hpp>\n")],
     "lines": [("core/x.hpp", "#pragma once\n" + "\n" * MOST_LINES), ("core/y.hpp", "int x;\n"), ("y.h", "int x;\n")],
     "macros": [("core/x.hpp", "#pragma once\n#  define MAX 3\n"), ("x.h", "#pragma once\n#define MAX 3\n")],
     "streams": [("core/x.hpp", "#pragma once\ninline void f() { std::cout << 1; }\n"), ("core/y.hpp", "#pragma once\ninline void f() { printf(\"\"); }\n"),

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 OUTPUT = ROOT / "single_include" / "pali"
 FIRST = "pali/pali.hpp"  # followed by all other public headers
-NOT_PUBLIC = re.compile(r"/impl/|pali/kernels/reference\.hpp")  # files of impl/ are added where a public header includes them
+NOT_PUBLIC = re.compile(r"/impl/|pali/train[/.]|pali/kernels/reference\.hpp")  # files of impl/ are added where a public header includes them
 APPLICATIONS = re.compile(r"pali/(arch|config|image|objects)/")  # headers that applications include in addition to pali.hpp,
 HEAVY = re.compile(r"pali/(kernels|layers)/|pali/core/compat_xsimd\.hpp|pali/arch/(level|prefetch|tiles)\.hpp")  # except those that depend on one of these
 

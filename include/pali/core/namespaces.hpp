@@ -52,6 +52,10 @@ using namespace text;
 namespace decoding {
 using namespace text;
 }
+/// Training: the backward pass of every operation, and what is built on it.
+namespace train {
+using namespace core;
+}
 /// What the class `model` is built from.
 namespace model_detail {
 using namespace config_detail;
