@@ -153,14 +153,14 @@ using namespace objects;
 
 // Internal macros of the library, all prefixed with PALI_; users need none.
 
-// Shows a single error message: the missing header then stops the compilation.
+// Including a header that does not exist stops the compilation, so the message of #error is not followed by others.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 202002L : defined(__cplusplus) && __cplusplus < 202002L
 #  error "pali needs C++20: compile with -std=c++20 (CMake: target_compile_features(TARGET PRIVATE cxx_std_20), which pali::pali sets)"
 #  include <pali_needs_cxx20>
 #endif
 
-// Checked by #error before any header is included. A compiler without 32-bit headers would stop at the first include, before it reaches a
-// static_assert.
+// The pointer size is checked by #error before any header is included, because a compiler without 32-bit headers stops at the first
+// include, before it reaches the static_assert.
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ != 8
 #  error "pali needs a 64-bit target: checkpoints are larger than a 32-bit address space"
 #endif
@@ -175,7 +175,7 @@ static_assert(sizeof(void*) == 8, "pali needs a 64-bit target: checkpoints are l
 #  define PALI_INLINE inline
 #endif
 
-/// Precondition of a kernel: checked if PALI_CHECKED is 1, otherwise free.
+/// Asserts a precondition of a kernel if PALI_CHECKED is 1; otherwise has no cost.
 #if PALI_CHECKED
 #  define PALI_ASSERT(condition) assert(condition)
 #else
@@ -727,8 +727,8 @@ enum class errc : int {
 /// Base class of all exceptions of the library. `what()` is "[pali.<code>] <message>".
 class error : public std::runtime_error {
 public:
-    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do: error(errc::cannot_open, {file,
-    /// ": has ", n, " bytes"}).
+    /// Prefixes `message` with the code. The message says what was found, what was needed and what to do, as in error(errc::cannot_open,
+    /// {file, ": has ", n, " bytes"}).
     PALI_COLD error(errc code, core::error_text&& message)
         : std::runtime_error(core::error_text{"[pali.", static_cast<int>(code), "] ", std::move(message).str()}.str()), m_code(code) {}
 
@@ -1019,9 +1019,10 @@ namespace pali { inline namespace PALI_ABI { namespace core {
  *
  * Eight rows form a strip, which kernels read from beginning to end. A strip is stored group by group. A group holds four elements of row
  * 0, four of row 1, and so on to row 7, then the next four of each row. So each 32-bit lane of a 32-byte register holds four elements of
- * one row, which are multiplied by four elements of a token. Lanes are never added to each other. 8 bits: a code is one byte, -127 to 127.
- * 4 bits: a code is -8 to 7, stored as code + 8. The low halves of the bytes are the first 16 elements of a group, the high halves the last
- * 16. Scales have the same order: eight for each group of a strip.
+ * one row, which are multiplied by four elements of a token. Lanes are never added to each other.
+ *
+ * With 8 bits, a code is one byte, -127 to 127. With 4 bits, a code is -8 to 7 and is stored as code + 8. The low halves of the bytes hold
+ * the first 16 elements of a group, the high halves the last 16. Scales have the same order: eight for each group of a strip.
  */
 template <std::size_t Bits>
 struct quantized_rows {
@@ -1145,10 +1146,11 @@ enum class dtype {
     u64,
 };
 
+/// A row of the table of dtypes.
 struct dtype_row {
-    dtype type;
-    const char* name;
-    std::size_t bits;
+    dtype type;       ///< position in the table
+    const char* name; ///< as in safetensors headers
+    std::size_t bits; ///< of one element
 };
 
 /// In the order of the enumerators.
@@ -1177,6 +1179,7 @@ inline constexpr std::array dtype_rows{
     dtype_row{dtype::u64, "U64", 64},
 };
 
+/// Whether each row stands at the position of its dtype.
 consteval bool dtype_rows_are_in_order() {
     for (std::size_t i = 0; i < dtype_rows.size(); ++i)
         if (static_cast<std::size_t>(dtype_rows[i].type) != i) return false;
@@ -1193,7 +1196,7 @@ static_assert(dtype_rows_are_in_order(), "a row of the table is missing or out o
 /// Bytes per element, which is also the natural alignment; 1 for packed dtypes.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) noexcept { return bits_of(type) < 8 ? 1 : bits_of(type) / 8; }
 
-/// The dtype of that name, in the spelling of the format; std::nullopt for an unknown name.
+/// The dtype named `name`, in the spelling of the format; std::nullopt for an unknown name.
 [[nodiscard]] constexpr std::optional<dtype> find_dtype(std::string_view name) noexcept {
     for (const dtype_row& row : dtype_rows)
         if (name == row.name) return row.type;
@@ -1228,7 +1231,7 @@ struct bf16 {
 };
 
 /// 8-bit decoder matrices, embedding and head included, with one scale per 64 elements: 8.25 bits per element. Vision tower and projector
-/// stay in bfloat16: they are read once per image, not once per token, so quantizing them would gain little.
+/// stay in bfloat16, because they are read once per image and not once per token, so quantizing them would gain little.
 struct int8 {
     using matrix = core::quantized_rows<8>;     ///< decoder matrices
     using tower = bf16;                         ///< storage of vision tower and projector
@@ -1261,13 +1264,17 @@ inline constexpr std::string_view weights_key = "pali.weights"; ///< key in the 
 
 // Compile-time checks of what a variant can do. Uses that would fail with every checkpoint do not compile.
 
-namespace pali { inline namespace PALI_ABI { namespace model_detail {
+namespace pali { inline namespace PALI_ABI {
 
 /// A configuration whose sizes are constants of the type; not `dynamic`.
 template <class Config>
 concept compiled_config = model_config<Config> && requires { typename std::bool_constant<(Config::hidden > 0 && Config::vocab > 0)>; };
 
-inline constexpr std::size_t own_tokens = 3; // embedding rows: BOS, EOS, newline; positions: BOS, newline, one token of an answer
+namespace model_detail {
+
+/// The vocabulary needs at least BOS, EOS and newline. Besides the image, a sequence needs at least BOS, newline and one token of an
+/// answer. Both counts are 3.
+inline constexpr std::size_t own_tokens = 3;
 
 template <class Config, class Weights>
 [[nodiscard]] consteval bool matrices_fit() {
@@ -1292,25 +1299,27 @@ template <class Config>
     else return true;
 }
 
-/// Whether the decoder's matrices consist of whole strips and groups of a quantized type: a multiple of 8 rows and of 64 (int8) or 32
-/// (int4) columns. True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
+} // namespace model_detail
+
+/// Whether the decoder's matrices consist of whole strips and groups of a quantized type. Their rows must be a multiple of 8, and their
+/// columns a multiple of 64 (int8) or 32 (int4). True for `dynamic`, whose sizes are checked when a checkpoint is loaded.
 template <class Config, class Weights>
-concept can_store = matrices_fit<Config, Weights>();
+concept can_store = model_detail::matrices_fit<Config, Weights>();
 
 /// Whether `Images` images, BOS, a newline and one token of an answer fit into the positions of the variant. True for a configuration
 /// without a member `positions`, such as `dynamic`.
 template <class Config, std::size_t Images>
-concept can_see = has_positions<Config>(Images);
+concept can_see = model_detail::has_positions<Config>(Images);
 
 /// Whether the vocabulary has room for the 1024 `<loc>` tokens that boxes are made of. True for `dynamic`.
 template <class Config>
-concept can_detect = has_tokens<Config>(1024);
+concept can_detect = model_detail::has_tokens<Config>(1024);
 
 /// Whether the vocabulary has room for `<loc>` tokens and for the 128 `<seg>` tokens that masks are made of. True for `dynamic`.
 template <class Config>
-concept can_segment = has_tokens<Config>(1024 + 128);
+concept can_segment = model_detail::has_tokens<Config>(1024 + 128);
 
-}}} // namespace pali::PALI_ABI::model_detail
+}} // namespace pali::PALI_ABI
 
 // Formatting of data from files in messages: names with arbitrary bytes, and shapes.
 
@@ -1398,7 +1407,8 @@ namespace pali { inline namespace PALI_ABI { namespace core {
     return {text.data(), end.ptr};
 }
 
-/// That decimal as a double, like Python's float. 1 - 0.8 then rounds as in transformers, so ties are decided in the same way.
+/// The shortest decimal as a double, like Python's float: 0.8f gives 0.8. 1 - 0.8 then rounds as in transformers, so ties are decided in
+/// the same way.
 [[nodiscard]] inline double as_written(float value) {
     const std::string text = in_decimal(value);
     double out = static_cast<double>(value);
@@ -1728,6 +1738,7 @@ struct box {
 
 namespace pali { inline namespace PALI_ABI { namespace objects {
 
+/// Throws errc::invalid_argument, with the name `what`, unless the divisor of `<loc>` tokens is 1024 or 1023.
 inline void check_divisor(const char* what, int loc_divisor) {
     if (loc_divisor == 1024 || loc_divisor == 1023) return;
     throw error(errc::invalid_argument,
@@ -2088,9 +2099,9 @@ constexpr std::string_view blanks = " \t\r\n";
                       [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c); });
 }
 
-/// Extracts the list of requested objects from user input, which is such a list, "cat ; dog", or a whole prompt, "detect cat ; dog".
-/// Removes surrounding blanks and what read_prompt() removes; the verb may be in upper case. Throws errc::invalid_prompt for the verb of
-/// the other kind and for an empty list.
+/// Extracts the list of requested objects from user input, which is either a list such as "cat ; dog" or a whole prompt such as "detect cat
+/// ; dog". Removes surrounding blanks and what read_prompt() removes. The verb may be in upper case. Throws errc::invalid_prompt for the
+/// verb of the other kind and for an empty list.
 [[nodiscard]] inline std::string_view things_of(pointing kind, std::string_view text) {
     constexpr std::string_view for_boxes = "detect", for_masks = "segment";
     std::string_view things = trimmed(read_prompt(text));
@@ -2183,8 +2194,8 @@ struct load_options {
     std::filesystem::path mask_decoder{};          ///< vae-oid.npz for segment; if empty, the first use looks in the checkpoint folder
     progress_callback on_progress{};               ///< stage "load"; returning false throws errc::cancelled
     bool strict = false;                           ///< treats unused tensors, and an index that differs from its shards, as errors
-    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one for unused tensors and one for
-    /// index differences, both only without `strict`, and one for tokens without an embedding row.
+    /// Receives notices. Each notice is one line with the folder and at most ten names. There is at most one notice for tokens without an
+    /// embedding row and, unless `strict` is set, at most one for unused tensors and one for differences between index and shards.
     std::function<void(std::string_view)> on_notice{};
 };
 
@@ -2261,8 +2272,8 @@ namespace core {
 /// Creates an uninitialized matrix of `count` rows.
 [[nodiscard]] inline matrix make_matrix(std::size_t count, std::size_t width) { return matrix(std::array<std::size_t, 2>{count, width}); }
 
-/// View of contiguous memory as (count, width). Static, and its callers here always inlined: the constructor has vector instructions, and
-/// translation units with different flags would share it.
+/// View of contiguous memory as (count, width). This function is static, and its callers in this header are always inlined, because the
+/// view's constructor contains vector instructions: translation units with different flags would share it otherwise.
 [[nodiscard]] PALI_FLATTEN static inline matrix_view view_matrix(float* data, std::size_t count, std::size_t width) {
     using buffer = xt::xbuffer_adaptor<float*, xt::no_ownership, std::allocator<float>>;
     return matrix_view(buffer(data, count * width), std::array<std::size_t, 2>{count, width});
@@ -2294,8 +2305,8 @@ template <class Matrix>
 
 namespace pali { inline namespace PALI_ABI {
 
-/// The image tokens of one image: output of vision tower and projector. They do not depend on the prompt, so encode once and ask many
-/// times. Owns its memory and does not depend on the lifetime of the model.
+/// The image tokens of one image, that is, the output of vision tower and projector. They do not depend on the prompt, so an image can be
+/// encoded once and used with many prompts. The object owns its memory and does not depend on the lifetime of the model.
 struct image_features {
     matrix values;          ///< (tokens, hidden)
     std::size_t width = 0;  ///< width of the original image, pixels; boxes are scaled to it
@@ -2308,7 +2319,7 @@ struct image_features {
 
 namespace pali { inline namespace PALI_ABI {
 
-/// Images, a prompt and options. All referenced objects must outlive the call.
+/// Images, a prompt and options. All objects that the request refers to must outlive the call.
 struct request {
     std::span<const image_features> images; ///< in the order that the model sees them; may be empty
     std::string_view prompt;                ///< UTF-8; see read_prompt() for the markers that are removed
@@ -2331,7 +2342,7 @@ struct request {
 #endif
 
 /// Inline namespace of code whose instructions depend on compiler flags. Its name is derived from the flags. Translation units compiled
-/// with different flags then share no symbol, so the linker cannot replace the code of one by that of another.
+/// with different flags therefore share no symbol, and the linker cannot replace the code of one unit by the code of another.
 #if defined(PALI_LEVEL)
 #  define PALI_SIMD PALI_LEVEL
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -2392,7 +2403,7 @@ struct request {
 /// Functions whose name or signature differs between xsimd releases.
 namespace pali { inline namespace PALI_ABI { namespace compat {
 
-/// Sum of the lanes. xsimd: hadd until 8, reduce_add since 9.
+/// Sum of the lanes. The function is named hadd up to xsimd 8 and reduce_add since xsimd 9.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_add(const Batch& x) noexcept {
 #if XSIMD_VERSION_MAJOR >= 9
@@ -2402,7 +2413,8 @@ template <class Batch>
 #endif
 }
 
-/// Largest lane. xsimd 8 has no such function. The 512-bit version of xsimd 14 uses intrinsics that make g++ 12 warn in the user's build.
+/// Largest lane. xsimd 8 has no such function. In xsimd 14, the function for 512 bits uses intrinsics that make g++ 12 warn in the user's
+/// build.
 template <class Batch>
 [[nodiscard]] inline typename Batch::value_type reduce_max(const Batch& x) noexcept {
     alignas(64) typename Batch::value_type lanes[Batch::size];
@@ -2412,7 +2424,8 @@ template <class Batch>
     return top;
 }
 
-/// Reinterprets bits as float lanes. The template argument of bitwise_cast is a batch until 10, an element since 11.
+/// Reinterprets bits as float lanes. The template argument of xsimd::bitwise_cast is a batch type up to xsimd 10 and an element type since
+/// xsimd 11.
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<float, Arch> as_float(const xsimd::batch<std::uint32_t, Arch>& bits) noexcept {
 #if XSIMD_VERSION_MAJOR >= 11
@@ -2504,10 +2517,10 @@ class model {
                   "this model type was not compiled: include <pali/model.ipp> in the source that uses it (with the single header, define "
                   "PALI_OWN_VARIANT before it is included), name it in the CMake variable PALI_VARIANTS, or link pali::pali instead of "
                   "pali::compiled");
-    static_assert(model_detail::can_store<Config, Weights>,
+    static_assert(can_store<Config, Weights>,
                   "the matrices of this variant cannot be int8 or int4, which need a multiple of 8 rows and of 64 (int8) or 32 (int4) "
                   "columns: use bf16 or f32");
-    static_assert(model_detail::can_see<Config, 1>,
+    static_assert(can_see<Config, 1>,
                   "one image of this variant has more tokens than the variant has positions: use a smaller image_size, or "
                   "correct `positions` if max_position_embeddings of config.json is larger");
 
@@ -2549,10 +2562,9 @@ public:
     generation generate(std::span<const image> images, std::string_view prompt, const generate_options& options = {});
     /// Fails to compile, because `N` images have more tokens than the variant has positions.
     template <std::size_t N>
-        requires(!model_detail::can_see<Config, N>)
+        requires(!can_see<Config, N>)
     generation generate(const std::array<image, N>&, std::string_view, const generate_options& = {}) {
-        static_assert(model_detail::can_see<Config, N>,
-                      "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
+        static_assert(can_see<Config, N>, "so many images have more tokens than the variant has positions: ask about fewer in one prompt");
         return {};
     }
     /// Answers a prompt about an already encoded image.
@@ -2593,38 +2605,38 @@ public:
     /// `on_progress` stops the encoding of the image, and what object_constraint throws for `constrained`. A variant whose vocabulary has
     /// no room for `<loc>` tokens does not have these functions.
     findings detect(const image& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return std::move(detect_each(std::span(&image, 1), things, options).front());
     }
     /// Finds objects in an already encoded image.
     findings detect(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return find(image, pointing::boxes, things, options);
     }
     /// Finds objects in each of several images, decoded as one batch.
     std::vector<findings> detect_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_detect<Config>)
+        requires(can_detect<Config>)
     {
         return find_each(images, pointing::boxes, things, options);
     }
 
     /// Finds objects and their masks. Needs the mask decoder: throws what mask_vqvae throws, and errc::cannot_open if there is none.
     findings segment(const image& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return std::move(segment_each(std::span(&image, 1), things, options).front());
     }
     /// Segments an already encoded image.
     findings segment(const image_features& image, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return find(image, pointing::masks, things, options);
     }
     /// Segments each of several images, decoded as one batch.
     std::vector<findings> segment_each(std::span<const image> images, std::string_view things, const find_options& options = {})
-        requires(model_detail::can_segment<Config>)
+        requires(can_segment<Config>)
     {
         return find_each(images, pointing::masks, things, options);
     }
@@ -2902,17 +2914,17 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// The properties of kernels and processor that scratch memory depends on.
 struct memory_kernels {
-    std::size_t lanes = 16;                           ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
-    bool bytes = true;                                ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
-    bool avx512_bf16 = false;                         ///< bfloat16 matrices are multiplied with AVX512-BF16
-    bool amx = false;                                 ///< bfloat16 matrices are multiplied with AMX
-    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core in bytes; a larger one never needs more scratch memory
+    std::size_t lanes = 16;                        ///< floats per SIMD register: 4 with SSE or NEON, 8 with AVX, 16 with AVX-512
+    bool bytes = true;                             ///< int8 and int4 matrices are multiplied as bytes: AVX2 and later
+    bool avx512_bf16 = false;                      ///< bfloat16 matrices are multiplied with AVX512-BF16
+    bool amx = false;                              ///< bfloat16 matrices are multiplied with AMX
+    std::size_t l1_bytes = std::size_t{32} * 1024; ///< L1 data cache of a core, bytes; a larger cache never needs more scratch memory
 };
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 [[nodiscard]] constexpr std::size_t parts_of(std::size_t n, std::size_t most) noexcept { return (n + most - 1) / most; }
 
-/// Calculates the sizes of the blocks that an arena allocates, without allocating them. Same arithmetic as in arena.ipp.
+/// Calculates the sizes of the blocks that an arena allocates, without allocating them, by the same arithmetic as arena.ipp.
 class arena_blocks {
 public:
     /// Counterpart of arena::frame.
@@ -2956,8 +2968,8 @@ private:
 };
 
 /// Makes the same requests to arena_blocks, in the same order, as the passes of a model make to an arena. It has one function for the
-/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. One layer is enough, because all
-/// layers take the same. A test compares the result with a real arena.
+/// modules of vision/, one for those of decoder/, and one for each kernel that takes scratch memory. Only one layer is imitated, because
+/// all layers take the same amount. A test compares the result with a real arena.
 template <class Weights>
 class scratch_passes {
 public:
@@ -3128,7 +3140,7 @@ namespace pali { inline namespace PALI_ABI {
 /// The inputs of memory_of() other than the sizes of the model and the number of tokens.
 struct memory_options {
     kv_type kv_cache = kv_type::f32; ///< as in load_options
-    std::size_t answer = 0;          ///< how many of the tokens are generated; these do not add to the scratch memory of the prefill
+    std::size_t answer = 0;          ///< how many of the tokens are generated; they do not add to the scratch memory of the prefill
     std::size_t threads = 8;         ///< number of threads, the caller's included; each has its own part of scratch memory
     bool tied = true;                ///< whether embedding and head are one matrix, as in all released models
     std::optional<model_detail::memory_kernels>
@@ -3141,7 +3153,7 @@ struct memory_size {
     std::size_t kv_cache = 0; ///< keys and values of all tokens
     std::size_t scratch = 0;  ///< the arena after one image, one prefill and one decode step
 
-    /// The sum of the three.
+    /// Weights, KV cache and scratch memory together.
     [[nodiscard]] constexpr std::size_t total() const noexcept { return weights + kv_cache + scratch; }
 
     friend bool operator==(const memory_size&, const memory_size&) = default;
@@ -3235,8 +3247,8 @@ template <model_config Config, weight_storage Weights = bf16>
 
 /// Same, for a configuration type: `constexpr auto memory = pali::memory_of<pali::paligemma2_3b_224, pali::int4>(300);`. For `dynamic`,
 /// call the function above with the sizes read from config.json.
-template <model_detail::compiled_config Config, weight_storage Weights = bf16>
-    requires(model_detail::can_store<Config, Weights>)
+template <compiled_config Config, weight_storage Weights = bf16>
+    requires(can_store<Config, Weights>)
 [[nodiscard]] constexpr memory_size memory_of(std::size_t tokens, const memory_options& options = {}) {
     return memory_of<Config, Weights>(Config{}, tokens, options);
 }
@@ -3275,8 +3287,8 @@ struct cache_sizes {
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Sizes of the L1 data and the L2 cache of one core, in bytes. Kernels choose their block sizes by them. 32 KiB and 512 KiB if the system
-/// reports no sizes.
+/// Sizes of the L1 data cache and of the L2 cache of one core, in bytes. Kernels choose their block sizes by them. If the system reports no
+/// sizes, they are 32 KiB and 512 KiB.
 [[nodiscard]] const cache_sizes& caches() noexcept;
 
 }}} // namespace pali::PALI_ABI::arch
@@ -3286,8 +3298,8 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
-/// Instruction set level for which all code of an object file is compiled. On x86-64 these are levels of the psABI; each contains those
-/// before it.
+/// Instruction set level for which all code of an object file is compiled. On x86-64, the levels are those of the psABI. Each level
+/// contains the levels before it.
 enum class level : int {
     baseline = 0,  ///< baseline of the architecture: x86-64 (SSE2), or 64-bit ARM with NEON
     x86_64_v3 = 1, ///< AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE
@@ -3337,7 +3349,7 @@ struct processor {
 /// - "simd", "x86-64", "neon": none beyond those for which the source was compiled
 /// - "avx2": AVX2 only
 /// - "x86-64-v3": AVX2 and AVX-VNNI
-/// - "vnni", "bf16", "amx": all up to that one
+/// - "vnni", "bf16", "amx": all extensions up to the named one
 /// - "x86-64-v4": all of `there`
 ///
 /// Throws errc::unsupported_arch for any other name, and for an extension that `there` lacks.
@@ -3362,8 +3374,8 @@ namespace pali { inline namespace PALI_ABI { namespace arch {
 /// initialization of the program.
 struct compiled_level {
     level which;                          ///< the level that the object is compiled for
-    bool is_whole;                        ///< whether it has the kernels of all extensions, and not only of those that belong to the level
-    const kernels::entry_points* kernels; ///< its entry points
+    bool is_whole;                        ///< whether the object has the kernels of all extensions, not only those of the level
+    const kernels::entry_points* kernels; ///< entry points of the level's kernels
     const compiled_level* next = nullptr; ///< next in the list
 };
 
@@ -3383,13 +3395,13 @@ struct selection {
 /// - "x86-64", "x86-64-v3", "x86-64-v4", "neon": that level with all its extensions
 /// - "simd": the lowest level, without extensions
 /// - "avx2": x86-64-v3 without extensions beyond AVX2
-/// - "vnni", "bf16", "amx": the highest level, with all extensions up to that one
+/// - "vnni", "bf16", "amx": the highest level, with all extensions up to the named one
 ///
 /// Throws errc::unsupported_arch for a level that is not compiled or that the processor lacks, and if no compiled level fits the processor.
 [[nodiscard]] selection select(std::string_view name, const std::vector<const compiled_level*>& compiled, level highest,
                                const features& there);
 
-/// The selection for this processor and PALI_ARCH, which is made once. Throws what select() throws.
+/// The level and extensions for this processor and PALI_ARCH, selected on the first call. Throws what select() throws.
 [[nodiscard]] const selection& selected();
 
 }}} // namespace pali::PALI_ABI::arch
@@ -4075,7 +4087,7 @@ struct spoken_objects {
     std::string text;                   ///< text outside of objects and malformed objects: trimmed parts joined by spaces; valid UTF-8
 };
 
-inline constexpr std::string_view blanks = " \t\n\v\f\r";
+inline constexpr std::string_view blanks = " \t\n\v\f\r"; ///< characters trimmed from labels and text
 
 /// Trims blanks at both ends.
 [[nodiscard]] inline text_range trimmed(std::string_view text, text_range part) noexcept {
@@ -4096,7 +4108,7 @@ inline void append_utf8(std::string& out, std::string_view text) {
 
 /// A <loc....> or <seg...> tag, possibly malformed.
 struct tag {
-    bool is_loc = false;
+    bool is_loc = false;                 ///< `<loc`, not `<seg`
     std::optional<std::uint16_t> number; ///< std::nullopt if digits or the closing bracket are missing, or the number is out of range
     text_range bytes;                    ///< empty if there is no tag at this position
 };
@@ -4126,8 +4138,10 @@ struct tag {
 /// Parses an answer in one pass.
 class object_reader {
 public:
+    /// `answer` must outlive the reader.
     explicit object_reader(std::string_view answer) : m_answer(answer) {}
 
+    /// Reads the whole answer.
     [[nodiscard]] spoken_objects read() {
         for (std::size_t at = 0; at < m_answer.size();) {
             const std::size_t begin = at;
@@ -4607,10 +4621,10 @@ enum class yolo_form {
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
-/// Stack of uninitialized floats. Memory taken inside a frame is released when the frame ends, but stays allocated, so a pass that has run
-/// once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block of their
-/// total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are touched.
-/// Not thread-safe: one arena per context.
+/// Stack of uninitialized floats. When a frame ends, the memory taken inside it is returned to the arena, not to the system, so a pass that
+/// has run once allocates nothing the next time. If there are several blocks when the outermost frame ends, they are replaced by one block
+/// of their total size. Then the next pass can use all of the memory, whatever sizes it takes. The system commits pages only when they are
+/// touched. An arena is not thread-safe: each context has its own.
 class arena {
 public:
     arena() noexcept;
@@ -4621,7 +4635,8 @@ public:
     /// Remembers a position in the arena and returns to it at the end of its scope.
     class frame {
     public:
-        /// Memory taken from `owner` after this point is released when the frame ends. Frames must end in reverse order.
+        /// Memory taken from `owner` after this point is returned to it when the frame ends. Frames must end in reverse order of
+        /// construction.
         explicit frame(arena& owner) noexcept : m_owner(owner), m_block(owner.m_block), m_used(owner.m_used) {}
         ~frame();
         frame(const frame&) = delete;
@@ -4632,8 +4647,8 @@ public:
         std::size_t m_block, m_used;
     };
 
-    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if earlier passes did not leave enough; throws
-    /// std::bad_alloc if that fails.
+    /// Returns `n` uninitialized floats, aligned to 64 bytes. Allocates only if the arena has too little unused memory; throws
+    /// std::bad_alloc if the allocation fails.
     [[nodiscard]] float* take(std::size_t n);
 
     /// Bytes allocated.
@@ -4661,7 +4676,7 @@ private:
 
 }}} // namespace pali::PALI_ABI::core
 
-// Thread pool of one model: threads spin briefly between kernels and sleep when idle; results do not depend on their number.
+// Thread pool of one model. Threads spin briefly between kernels and sleep when idle. Results do not depend on the number of threads.
 
 #include <atomic>
 #include <thread>
@@ -4669,7 +4684,7 @@ private:
 namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Runs numbered tasks on a fixed set of threads, the calling thread included. If tasks do not depend on the thread that runs them, results
-/// are bit-identical for any number of threads. Only one thread may call it at a time.
+/// are bit-identical for any number of threads. Only one thread may use a pool at a time.
 class thread_pool {
 public:
     /// Starts `threads` - 1 threads, because the caller counts as one; 0 means one thread per processor of the machine. `pin` pins each
@@ -4764,9 +4779,10 @@ struct key_range {
     std::size_t end = 0;   ///< one past the last token
 };
 
-/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2): the first `prefix` tokens see each other; each later token sees itself and
-/// all tokens before it. A window (Gemma 2, even layers) hides from a later token what is `window` or more positions behind it. The prefix
-/// always sees all of itself, as in transformers masking_utils.py. What a token sees is always one range:
+/// Prefix-LM mask of PaliGemma (arXiv 2407.07726, figure 2). The first `prefix` tokens see each other. Each later token sees itself and all
+/// tokens before it. A window (Gemma 2, even layers) hides from a later token the tokens that are `window` or more positions before it. The
+/// tokens of the prefix always see the whole prefix, as in transformers masking_utils.py. The tokens that a token sees are always one
+/// range:
 ///
 ///     prefix 3, no window      prefix 3, window 2
 ///     a  x x x . .             a  x x x . .
@@ -4775,7 +4791,7 @@ struct key_range {
 ///     d  x x x x .             d  . . x x .
 ///     e  x x x x x             e  . . . x x
 ///
-/// If all tokens are prefix, nothing is masked.
+/// If all tokens belong to the prefix, nothing is masked.
 struct prefix_mask {
     std::size_t prefix = 0; ///< length of the prefix, in tokens
     std::size_t window = 0; ///< length of the window, in tokens; 0: no window
@@ -4904,7 +4920,7 @@ struct dot_floats_simd {
                                   for (std::size_t r = 0; r < R; ++r) {
                                       batch value = batch::load_aligned(row[r] + k + Half * lanes);
                                       if constexpr (R == 6 || R * C < 12)
-                                          PALI_IN_REGISTER(value.data); // not for tiles of 4 x 3, which have no register left for it
+                                          PALI_IN_REGISTER(value.data); // not in tiles of 4 x 3, which have no register left for `value`
                                       PALI_UNROLL
                                       for (std::size_t c = 0; c < C; ++c) sums[r][c] = arch::fma(value, weight[c], sums[r][c]);
                                   }
@@ -5476,7 +5492,8 @@ private:
 
     /// Adds the products of elements [0, whole) of a single row and each column. This loop is bound by memory bandwidth. The fewer
     /// instructions it has per cache line of weights, the more loads of later lines fit in the out-of-order window. So weights are memory
-    /// operands, and one offset per column serves two pointers: one to these columns, and one to the next tile, which is prefetched.
+    /// operands, and one offset per column serves two pointers: one to the columns of this tile, and one to the next tile, which is
+    /// prefetched.
     template <std::size_t C>
     PALI_TARGET("avx512f,avx512bw,avx512bf16")
     static inline void add_row(const bfloat16* x, rows<const bfloat16> w, std::size_t whole, __m512 (&sums)[C]) noexcept {
@@ -5614,7 +5631,7 @@ private:
 
 #endif
 
-// Tile registers: Intel AMX, or any other type that implements its instructions.
+// Tile registers: the concept of a type with tile operations, and the type that executes Intel's AMX instructions.
 
 namespace pali { inline namespace PALI_ABI { namespace arch {
 
@@ -5644,7 +5661,8 @@ concept tile_unit = requires(const tile_shapes& shapes, const void* from, void* 
 /**
  * The instructions of AMX-TILE and AMX-BF16, for processors with arch::features::amx_bf16. They are written in inline assembly, because the
  * intrinsics of g++ 12 declare too small a memory operand (8 bytes for _tile_loadconfig, none for _tile_loadd), so stores to a packed
- * buffer may be dropped or moved. Inline assembly also needs no compiler flags and no target attribute, which would prevent inlining.
+ * buffer may be dropped or moved. Inline assembly also needs neither compiler flags nor a target attribute. A target attribute would
+ * prevent inlining.
  */
 struct amx_tiles {
     /// Configures the shapes of the tiles and sets the tiles to zero.
@@ -5681,7 +5699,7 @@ struct amx_tiles {
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 typedef float eight_floats __attribute__((vector_size(32)));                                  ///< an AVX2 register
-typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< the same in memory, aligned like a float
+typedef float eight_floats_in_memory __attribute__((vector_size(32), aligned(4), may_alias)); ///< eight floats in memory, aligned like one
 typedef std::uint32_t eight_words __attribute__((vector_size(32)));                           ///< the bits of eight_floats
 
 /// Transposes in place: a[i][j] becomes a[j][i]. Bits are unchanged. The arrays stay in registers if the compiler unrolls the loops.
@@ -6171,8 +6189,8 @@ void loop_tiles(Tiles, rows<const float> x, std::initializer_list<operand<Weight
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// A operand: the queries, then the softmax weights. B operand: transposed blocks of keys, then values; both are stored interleaved in
-/// pairs, so nothing is repacked.
+/// The A operand is first the queries, then the softmax weights. The B operand is first a transposed block of keys, then the values. Keys
+/// and values are stored interleaved in pairs, so nothing is repacked.
 template <arch::tile_unit Tiles>
 struct rows_tiles {
     using input = bfloat16;   ///< element type of the weights p
@@ -6197,7 +6215,7 @@ struct rows_tiles {
     class weigher {
     public:
         static constexpr std::size_t queries_a_block =
-            2 * tile_detail::tile_rows; ///< two tiles of queries: a block of keys and values is read once for each, the second time from L1
+            2 * tile_detail::tile_rows; ///< two tiles: a block of keys and values is read once per tile, the second time from L1
         static constexpr std::size_t rows_at_once = tile_detail::tile_rows; ///< rows of p and y accessed together, even past the last row
 
         /// Floats of scratch that an object needs for rows of v of a given width.
@@ -6507,7 +6525,7 @@ struct x86_dot {
     }
 
 private:
-    static constexpr std::size_t one_ahead = 1024; // bytes; the best of 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
+    static constexpr std::size_t one_ahead = 1024; // bytes; the fastest distance from 0.5 to 4 KB on Zen 3: docs/notes/product_bytes.md
 };
 
 using dot_bytes_avx2 = x86_dot<avx2_bytes>; ///< needs arch::features::avx2
@@ -6690,8 +6708,8 @@ template <class Tiles, class VnniDot>
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Calls loop_keys() with the arithmetic for the processor. For bfloat16 keys and values, that is AMX (only in a prefill) or else
-/// AVX512-BF16, if the processor has it.
+/// Calls loop_keys() with the kernel for the processor. For bfloat16 keys and values, this is AMX in a prefill, otherwise AVX512-BF16, each
+/// if the processor has it.
 template <weight_element Element>
 void attend(const attention_shape& shape, rows<const float> q, const key_values<Element>& seen, const prefix_mask& mask, rows<float> out,
             [[maybe_unused]] pass kind, thread_pool& threads, arena& scratch) {
@@ -7368,8 +7386,8 @@ inline void rotate(float* head, rope_angles by) noexcept {
 
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Index of the largest of n elements, the first if there are several. If there is a NaN, the index of the first NaN (as torch.argmax). 0
-/// if n is 0.
+/// Index of the largest of n elements, or of the first of them if several are equal. If there is a NaN, returns the index of the first NaN,
+/// as torch.argmax does. Returns 0 if n is 0.
 template <class A>
 [[nodiscard]] std::size_t argmax(arch::simd<A>, const float* x, std::size_t n) noexcept {
     using batch = xsimd::batch<float, A>;
@@ -7467,7 +7485,7 @@ struct dot_bytes_avx512 {
                     add(_mm512_and_si512((__m512i)((words)bytes >> 4), low_half), activations + (4 * v + matrix::group / 2) * R, products);
                 } else {
                     add(_mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80))), activations + 4 * R * v,
-                        products); // flips the top bit: code + 128, unsigned
+                        products); // flips the top bit, which gives code + 128, unsigned
                 }
             }
             const __m512 scale = as_floats(a_scales, b_scales);
@@ -7690,10 +7708,10 @@ template <class Dot>
     return std::clamp(std::min(near, even) / least * least, least, most_columns);
 }
 
-/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. Few rows: each tile of columns is read
-/// from memory once and multiplied by all rows. Many rows: the K-block of all columns stays in L2. It is multiplied by six rows at a time,
-/// which stay in L1, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows rows; it is null if
-/// one K-block covers the row.
+/// Computes columns [0, w.count) of y for all packed rows of x; w.count is at most most_columns. With few rows, each tile of columns is
+/// read from memory once and multiplied by all rows. With many rows, a K-block of all columns stays in L2. Six rows at a time, which stay
+/// in L1, are multiplied by this block, before the next K-block begins. `sums` holds lanes · w.count partial sums for each of most_rows
+/// rows; it is null if one K-block covers the row.
 template <class Dot>
 void dot_rows(rows<const typename Dot::input> x, rows<const typename Dot::element> w, const float* bias, rows<float> y, std::size_t depth,
               float* sums) noexcept {
@@ -7812,8 +7830,8 @@ void loop_bytes(rows<const float> x, std::initializer_list<operand<quantized_row
 }
 
 /**
- * For many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is not rounded. Scratch: as
- * loop_floats(), plus the bfloat16 weights of one task per thread.
+ * Computes y = x · wᵀ + bias for many rows. Dequantizes the weights of a task to bfloat16 once and multiplies as loop_floats() does; x is
+ * not rounded. Takes the scratch memory of loop_floats(), plus the bfloat16 weights of one task per thread.
  */
 template <class A, std::size_t Bits>
 void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<operand<quantized_rows<Bits>>> with, thread_pool& threads,
@@ -7837,9 +7855,9 @@ void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<opera
 /// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
-/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX (only in a prefill) or else
-/// AVX512-BF16, if the processor has it. Both round x to bfloat16. Otherwise x is not rounded. The choice of the kernel does not depend on
-/// T.
+/// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX in a prefill, otherwise AVX512-BF16,
+/// each if the processor has it. Both kernels round x to bfloat16; all others leave x in float32. The choice of the kernel does not depend
+/// on T.
 template <weight_element Element>
 void product(rows<const float> x, std::initializer_list<operand<rows<const Element>>> with, [[maybe_unused]] pass kind,
              thread_pool& threads, arena& scratch) {
@@ -7913,9 +7931,9 @@ void codes_for(const float* x, float scale, int* codes) noexcept {
             std::nearbyint(std::max(static_cast<float>(matrix::smallest), std::min(static_cast<float>(matrix::largest), x[i] * inverse))));
 }
 
-/// Quantizes one group and returns its scale, which is NaN if an element is not finite. 8 bits: the largest magnitude becomes 127. 4 bits:
-/// the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). Then the scale is fitted to these codes by
-/// least squares, and the codes are computed again for that scale.
+/// Quantizes one group and returns its scale, which is NaN if an element is not finite. With 8 bits, the largest magnitude becomes 127.
+/// With 4 bits, the element farthest from zero becomes -8, so that all 16 codes are used (llama.cpp's Q4_0). The 4-bit scale is then
+/// fitted to these codes by least squares, and the codes are computed again for the fitted scale.
 template <std::size_t Bits>
 bfloat16 quantize_group(const float* x, int* codes) noexcept {
     if (!are_finite(x, quantized_rows<Bits>::group)) {
@@ -8006,7 +8024,7 @@ inline constexpr entry_points own_level{
 
 #if PALI_PART_NETWORKS
 
-// Finds the checkpoint that a path means. The path may be a folder of the Hugging Face cache.
+// Finds the checkpoint at a path, which may be a folder of the Hugging Face cache.
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
@@ -8464,7 +8482,7 @@ struct processor_memory {
     std::vector<std::uint8_t> marks; ///< (vocabulary), all 0 between calls
 };
 
-inline constexpr float impossible = -std::numeric_limits<float>::infinity();
+inline constexpr float impossible = -std::numeric_limits<float>::infinity(); ///< logit of a token that must not be drawn
 
 /// Returns the tokens whose logits are above minus infinity, with their probabilities. The logits are the keys. NaN logits are excluded,
 /// and the result is empty if a logit is +infinity, so the keys are totally ordered.
@@ -8863,8 +8881,8 @@ private:
 /// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
-/// Allocator whose only purpose is its name: the views below never allocate. Translation units compiled with different flags would share
-/// xtensor's functions if these took the views of core/tensor.hpp.
+/// Allocator whose only purpose is its name, because the views below never allocate. If expressions took the views of core/tensor.hpp
+/// instead, translation units compiled with different flags would share xtensor's functions.
 template <class T>
 struct level_allocator : aligned_allocator<T> {
     level_allocator() = default;
@@ -8944,7 +8962,7 @@ struct widen {
 namespace pali { inline namespace PALI_ABI { namespace model_detail {
 
 /// Counts the steps of a call and reports the fraction done. A step is one layer of one image, one layer of one prompt, or one decode step
-/// of the batch. After the callback has returned false it is not called again.
+/// of the batch. Once the callback has returned false, it is not called again.
 class call_progress {
 public:
     /// Reports nothing.
@@ -9069,8 +9087,8 @@ namespace pali { inline namespace PALI_ABI { namespace model_detail {
 /// Advice for a token without an embedding row.
 inline constexpr const char* token_rows_cure = "to add the rows, call model.resize_token_embeddings(len(tokenizer)) before training";
 
-/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>`
-/// needs none, because image features replace it.
+/// Returns "2 tokens have no row in the embedding of 257152 rows: '<new>' (257153), ...", or "" if every token has a row. `<image>` needs
+/// no row, because image features replace it.
 [[nodiscard]] inline std::string describe_tokens_without_rows(const tokenizer& text, std::size_t rows) {
     short_list found;
     const std::optional<token> image = text.id("<image>");
@@ -9117,7 +9135,7 @@ struct sequence {
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
-/// Threads and scratch memory of one model. Blocks take it as their last argument. Only one pass may run at a time.
+/// Threads and scratch memory of one model. Blocks take the context as their last argument. Only one pass may run at a time.
 struct context {
     thread_pool threads;       ///< the calling thread included
     arena scratch;             ///< scratch memory of the current pass
@@ -9222,7 +9240,8 @@ struct linear {
 
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
-/// Gemma's attention. Grouped-query attention: Ainslie et al., arXiv 2305.13245. Softcap and window: arXiv 2408.00118, section 2.
+/// Gemma's attention, with grouped queries (Ainslie et al., arXiv 2305.13245), and Gemma 2's softcap and window (arXiv 2408.00118, section
+/// 2).
 template <decoder_config Config, weight_storage Storage>
 struct gemma_attention {
     linear<Storage> query;          ///< (heads · head_dim, D), no bias
@@ -9255,7 +9274,7 @@ struct gemma_attention {
         return output(mixed, ctx);
     }
 
-    /// Binds the tensors of layer `index`, below "self_attn.".
+    /// Binds the tensors of layer `index`, whose names begin with `self_attn.`.
     template <tensor_visitor V>
     void bind(const V& names, const Config& config, std::size_t index) {
         shape = {.heads = config.heads,
@@ -9271,7 +9290,8 @@ struct gemma_attention {
         output.bind(names["o_proj"], config.hidden, config.heads * config.head_dim, false);
     }
 
-    /// Position of the first token: 1, as in transformers modeling_paligemma.py. RoPE depends on position differences only, up to rounding.
+    /// Position of the first token. It is 1, as in transformers modeling_paligemma.py. Up to rounding, RoPE depends on differences of
+    /// positions only.
     static constexpr std::size_t first_position = 1;
 
 private:
@@ -9358,7 +9378,7 @@ PALI_FLATTEN inline void add(matrix_view& x, const matrix_view& y) noexcept {
 
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
-/// GeGLU, down(gelu(gate(x)) · up(x)): Shazeer, arXiv 2002.05202.
+/// The gated MLP (GeGLU): down(gelu(gate(x)) · up(x)). Shazeer, arXiv 2002.05202.
 template <decoder_config Config, weight_storage Storage>
 struct gated_mlp {
     linear<Storage> gate; ///< (intermediate, D), no bias
@@ -9381,11 +9401,11 @@ struct gated_mlp {
         return y;
     }
 
-    /// Maximum number of tokens per part. In a 3B model, gate and up then take 76 MB. Each part re-reads the layer's 127 MB of weights,
-    /// which is little compared to about a second of arithmetic.
+    /// Maximum number of tokens per part. In a 3B model, the outputs of gate and up then take 76 MB. Each part reads the MLP's weights
+    /// again (127 MB in bf16). That takes little time compared to the part's arithmetic, about a second.
     static constexpr std::size_t most_tokens = 1024;
 
-    /// Binds the tensors of a layer, below "mlp.".
+    /// Binds the MLP's tensors, whose names begin with `mlp.`.
     template <tensor_visitor V>
     void bind(const V& names, const Config& config) {
         gate.bind(names["gate_proj"], config.intermediate, config.hidden, false);
@@ -9405,7 +9425,8 @@ struct gemma_block {
     gemma_attention<Config, Storage> attention; ///< first half of the layer
     gated_mlp<Config, Storage> mlp;             ///< second half of the layer
 
-    /// x (T, D), in place. Stores keys and values in the KV caches of `sequences`; gemma advances their length.
+    /// Transforms x (T, D) in place. Stores keys and values in the KV caches of `sequences`. The caller, `gemma`, advances the caches'
+    /// length.
     void operator()(matrix_view& x, std::span<const sequence> sequences, const kernels::rope_table& rope, context& ctx) const {
         {
             const arena::frame frame(ctx.scratch);
@@ -9417,7 +9438,7 @@ struct gemma_block {
         add(x, config.post_norms ? post_mlp_norm(transformed, ctx) : transformed);
     }
 
-    /// Binds the tensors of layer `index`, below "layers.<index>.".
+    /// Binds the tensors of layer `index`, whose names begin with `layers.<index>.`.
     template <tensor_visitor V>
     void bind(const V& names, std::size_t index) {
         input_norm.bind(names["input_layernorm"], config.hidden, config.norm_eps);
@@ -9472,7 +9493,7 @@ struct gemma {
         layers.assign(c.layers, gemma_block<Config, Storage>{c, {}, {}, {}, {}, {}, {}});
     }
 
-    /// Prepares for sequences of up to `tokens` tokens. Required before a pass; must not be called during one.
+    /// Extends the RoPE table to sequences of up to `tokens` tokens. Must be called before a pass, and not during one.
     void extend(std::size_t tokens) { rope.extend(tokens + gemma_attention<Config, Storage>::first_position); }
 
     /// Writes one embedding row, scaled by sqrt(hidden). Image features are not scaled. Throws errc::invalid_argument for a token outside
@@ -9484,9 +9505,9 @@ struct gemma {
         scale(row, std::sqrt(static_cast<float>(config.hidden)));
     }
 
-    /// x (T, D), in place: embeddings become the outputs of the last block. Calls `after(layer, x)` after each block, 0 to layers - 1. If
-    /// `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws errc::capacity_exceeded if a
-    /// cache is too small.
+    /// Transforms x (T, D) in place, from embeddings to the outputs of the last block. Calls `after(layer, x)` after each block, with layer
+    /// from 0 to layers - 1. If `after` returns false, stops and returns false; the length of the caches is then unchanged. Throws
+    /// errc::capacity_exceeded if a cache is too small.
     template <class After>
     bool operator()(matrix_view& x, std::span<const sequence> sequences, pass kind, context& ctx, After&& after) const {
         const pass_scope scope(ctx, kind);
@@ -9519,8 +9540,8 @@ struct gemma {
                                    [&](std::size_t i, std::size_t n) { kernels::active().softcap(y.data() + i, n, config.final_softcap); });
     }
 
-    /// Binds the tensors below "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that repeats the
-    /// embedding is not bound separately.
+    /// Binds the tensors whose names begin with "language_model.". `tied`: the checkpoint needs only one of embedding and head. A head that
+    /// repeats the embedding is not bound separately.
     template <tensor_visitor V>
     void bind(const V& names, bool tied = true) {
         const auto model = names["model"];
@@ -9534,7 +9555,7 @@ struct gemma {
     }
 
 private:
-    /// row (D) *= factor.
+    /// Multiplies row (D) by `factor`.
     PALI_FLATTEN void scale(float* row, float factor) const noexcept { xt::noalias(arch::view(row, {embedding.width})) *= factor; }
 };
 
@@ -9637,7 +9658,7 @@ struct tensor_info {
 /// Tensors by name, sorted. Supports lookup by std::string_view without a temporary string.
 using tensor_table = std::map<std::string, tensor_info, std::less<>>;
 
-/// The tensor of that name. Throws errc::checkpoint_mismatch if there is none; `file` is for the message.
+/// The tensor named `name`. Throws errc::checkpoint_mismatch, with `file` in the message, if the table has no such tensor.
 [[nodiscard]] inline const tensor_info& tensor_of(const tensor_table& tensors, std::string_view name, const std::filesystem::path& file) {
     const auto found = tensors.find(name);
     if (found == tensors.end())
@@ -9667,20 +9688,21 @@ namespace pali { inline namespace PALI_ABI { namespace files {
 /// Maximum header length in bytes, as in the format's own reader (tensor.rs, MAX_HEADER_SIZE).
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 
-/// A safetensors file: the header length in 8 bytes, a JSON header, then the data. https://github.com/huggingface/safetensors#format The
-/// file is not trusted. Before a tensor is returned, the reader checks lengths, JSON, dtypes, and shapes for overflow. It also checks that
-/// the tensors cover the data exactly, without overlaps or holes, so every span lies within the file. As in the format's own reader, the
-/// last tensor of a name wins and unknown keys are ignored.
+/// A safetensors file: the header length in 8 bytes, a JSON header, then the data (https://github.com/huggingface/safetensors#format). The
+/// file is not trusted. The constructor checks the lengths, the JSON and the dtypes, and that no shape overflows 64 bits. It also checks
+/// that the tensors cover the data exactly, without overlaps or holes, so every span lies within the file. As in the format's own reader,
+/// if a name occurs twice, the last tensor counts, and unknown keys are ignored.
 class safetensors_file {
 public:
-    /// Throws errc::cannot_open. Throws errc::malformed_file with the tensor, the value found and the value needed.
+    /// Throws errc::cannot_open, or errc::malformed_file whose message names the tensor, the value found and the value needed.
     explicit safetensors_file(const std::filesystem::path& path);
 
-    /// Valid for the lifetime of the object or of the object it is moved to.
+    /// All tensors by name. The reference is valid for the lifetime of this object. The bytes of the tensors stay valid when the object is
+    /// moved.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
     /// `__metadata__`: free text by key.
     [[nodiscard]] const std::map<std::string, std::string, std::less<>>& metadata() const noexcept { return m_metadata; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the file has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
     /// The mapping that contains all tensors.
@@ -9699,7 +9721,8 @@ private:
 namespace pali { inline namespace PALI_ABI { namespace files {
 
 /// An open Hugging Face folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names, or, without an index, all of
-/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object; moving it keeps all addresses valid.
+/// model-00001-of-00002.safetensors and so on. The files stay mmapped for the lifetime of the object. The bytes of the tensors stay valid
+/// when the object is moved.
 class checkpoint_files {
 public:
     /// `given` is a checkpoint as find_checkpoint() accepts it: a folder or one .safetensors file. Throws what find_checkpoint() throws.
@@ -9715,7 +9738,7 @@ public:
     /// tensors that occur in several shards. The table contains the tensors of all shards. For a tensor that occurs in several shards, it
     /// contains the copy to which the index points, otherwise the first one.
     [[nodiscard]] const short_list& differences() const noexcept { return m_differences; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the checkpoint has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
     /// The metadata text under `key` in the first file that has it; empty if there is none.
     [[nodiscard]] std::string metadata(std::string_view key) const;
@@ -9769,10 +9792,11 @@ inline constexpr const char* conversion_cure =
     "Convert the checkpoint with transformers: PaliGemmaForConditionalGeneration.from_pretrained(DIR, "
     "dtype=torch.bfloat16).save_pretrained(OUT)";
 
+/// Converts `count` elements, which need not be aligned.
 template <class From, class To>
 void convert_as(const std::byte* from, std::size_t count, To* to) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        From value; // read by memcpy, because the format does not guarantee alignment
+        From value; // copied by memcpy, because the format does not guarantee alignment
         std::memcpy(&value, from + i * sizeof(From), sizeof value);
         if constexpr (std::is_same_v<From, To>) to[i] = value;
         else to[i] = static_cast<To>(static_cast<float>(value));
@@ -9941,7 +9965,7 @@ private:
 };
 
 /// Message for a file without any known name: "Found: 'a.w', 'b.w', and 3 more; expected: names that begin with 'language_model.'".
-/// `asked`: the requested names. `prefixes`: see tensor_names.
+/// `asked` holds the requested names, and `prefixes` is tensor_names::prefixes().
 [[nodiscard]] inline std::string describe_unknown_names(const short_list& found, const std::set<std::string, std::less<>>& asked,
                                                         const std::set<std::string>& prefixes) {
     short_list expected, decoders;
@@ -9984,19 +10008,20 @@ namespace pali { inline namespace PALI_ABI { namespace weights {
 
 /// The elements are used as the file stores them, in place or copied. `set` is called with their address.
 struct as_stored {
-    std::function<void(const std::byte*)> set;
+    std::function<void(const std::byte*)> set; ///< tells the member where its elements are
 };
 /// The elements are converted: `write` computes them into new memory.
 struct converted {
-    std::function<void(std::byte*, thread_pool&)> write;
+    std::function<void(std::byte*, thread_pool&)> write; ///< fills the memory and tells the member
 };
 /// A tensor and how a member of the network gets its elements.
 struct placed_tensor {
-    const tensor_info* tensor;
-    std::size_t bytes; // size of the copy, if one is made
-    bool small;        // a vector: copied only if it cannot be used in place
-    std::variant<as_stored, converted> placement;
+    const tensor_info* tensor;                    ///< the elements in the file
+    std::size_t bytes;                            ///< size of the copy, if one is made
+    bool small;                                   ///< a vector: copied only if it cannot be used in place
+    std::variant<as_stored, converted> placement; ///< how the member gets its elements
 
+    /// Whether the elements are copied into new memory.
     [[nodiscard]] bool copies(residency where) const noexcept {
         return std::holds_alternative<converted>(placement) || !tensor->is_aligned() || (where == residency::resident && !small);
     }
@@ -10069,8 +10094,9 @@ public:
         /// `prefix` is prepended to every name: "layers.0.".
         scope(binder& owner, std::string prefix) : m_owner(owner), m_prefix(std::move(prefix)) {}
         /// @{
-        /// See tensor_visitor. A convolution is a matrix of its patches, and may be channels-last in the file (MLX). A quantized matrix is
-        /// read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the padding.
+        /// Operations of tensor_visitor. A convolution is a matrix over patches, and may be channels-last in the file (MLX). A quantized
+        /// matrix is read as stored or quantized on loading. A quantized vocabulary is zero-padded to whole strips; its count includes the
+        /// padding.
         [[nodiscard]] scope operator[](const std::string& name) const { return {m_owner, m_prefix + name + "."}; }
         template <class Element>
         void matrix(const std::string& name, rows<const Element>& to, const std::vector<std::size_t>& shape) const {
@@ -10183,9 +10209,9 @@ public:
                                                 " not fit the configuration:", all, hint.empty() ? "" : "\n", hint});
     }
 
-    /// Fills the requested members. Returns the memory of the tensors that were copied or converted. Call check() first. `copied` is called
-    /// with the bytes of each such tensor, which are not read again. Progress, stage "load", is reported after each copied tensor;
-    /// returning false throws errc::cancelled. Throws std::bad_alloc.
+    /// Fills the requested members. check() must have been called. Returns the memory of the tensors that were copied or converted. Calls
+    /// `copied` with the stored bytes of each such tensor, which are not read again. Reports progress, stage "load", after each copied
+    /// tensor. Throws errc::cancelled if the progress callback returns false, and std::bad_alloc.
     [[nodiscard]] page_memory finish(residency where, thread_pool& threads, const progress_callback& progress,
                                      const std::function<void(std::span<const std::byte>)>& copied = {}) {
         std::size_t bytes = 0;
@@ -10440,8 +10466,8 @@ inline void check_tensors(const checkpoint_files& files, const binder& names, co
                   " not used: " + unused.in_a_row());
 }
 
-/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused`: names
-/// of tensors that the model does not use and that are not searched.
+/// Throws errc::malformed_file for logits that are not finite. The message lists the tensors that contain NaN or infinity. `unused` holds
+/// the names of the tensors that the model does not use; they are not searched.
 [[noreturn]] inline void throw_not_finite(const checkpoint_files& files, const std::set<std::string, std::less<>>& unused) {
     const short_list broken = describe_not_finite(files.tensors(), unused);
     if (broken.empty())
@@ -10672,7 +10698,7 @@ struct network_modules {
     /// Modules with the sizes of `c`.
     explicit network_modules(const Config& c) : config(c), vision(config.vision), project{config, {}}, decoder(config) {}
 
-    /// Visits every tensor by its published name. `tied`: embedding and head are one matrix.
+    /// Visits every tensor by its published name. `tied` says whether embedding and head are one matrix.
     template <tensor_visitor V>
     void bind(const V& root, bool tied) {
         vision.bind(root["vision_tower"]["vision_model"]);
@@ -10950,8 +10976,8 @@ private:
 };
 
 /// Answers a request by beam search, like transformers' generate(num_beams=n). Text and tokens are streamed under `number` once the best
-/// answer is known. Progress, stage "search", is reported before each round; if that callback cancels, the answer is the best so far.
-/// Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
+/// answer is known. Progress, stage "search", is reported before each round; if the progress callback cancels, the answer is the best so
+/// far. Throws what beam_search, sampler, lay_out(), embed() and network::logits() throw.
 template <class Network>
 [[nodiscard]] generation search_beams(Network& net, const tokenizer& text, std::span<const token> eos, const request& one,
                                       kv_caches& caches, context& ctx, call_progress& progress, std::size_t number = 0) {
@@ -11029,7 +11055,7 @@ template <class Network>
 
 namespace pali { inline namespace PALI_ABI { namespace files {
 
-/// Maximum total size of the deflated arrays of an archive: 16 times that of PaliGemma's mask decoder.
+/// Maximum total size of the deflated arrays of an archive, in bytes: 16 times the size of PaliGemma's mask decoder.
 inline constexpr std::size_t npz_inflated_limit = std::size_t{256} << 20;
 
 /// An archive of numpy.savez or savez_compressed: a zip archive of .npy arrays, little-endian and in C order.
@@ -11044,9 +11070,10 @@ public:
     /// needed.
     explicit npz_file(const std::filesystem::path& path);
 
-    /// Tensors by the names given to savez, without ".npy". Valid for the lifetime of the object or of the object it is moved to.
+    /// All tensors by the names given to savez, without ".npy". The reference is valid for the lifetime of this object. The bytes of the
+    /// tensors stay valid when the object is moved.
     [[nodiscard]] const tensor_table& tensors() const noexcept { return m_tensors; }
-    /// The tensor of that name. Throws errc::checkpoint_mismatch if there is none.
+    /// The tensor named `name`. Throws errc::checkpoint_mismatch if the archive has no such tensor.
     [[nodiscard]] const tensor_info& at(std::string_view name) const;
 
     /// The mapping that contains the stored arrays.
@@ -11339,9 +11366,13 @@ namespace pali { inline namespace PALI_ABI { namespace objects {
 
 /// Target rectangle [x0, x1) x [y0, y1) of a mask; may extend beyond the image.
 struct pixel_corners {
-    double x0 = 0, y0 = 0, x1 = 0, y1 = 0; // integers
+    double x0 = 0; ///< integer
+    double y0 = 0; ///< integer
+    double x1 = 0; ///< integer
+    double y1 = 0; ///< integer
 };
 
+/// Rounds a corner to a pixel as the style does.
 [[nodiscard]] inline double whole_pixel(double at, mask_style style) noexcept {
     return style == mask_style::hard ? std::trunc(at)
                                      : std::nearbyint(at); // the default rounding mode is half to even, like Python's round()
@@ -11349,9 +11380,13 @@ struct pixel_corners {
 
 /// One axis of a mask that is scaled to `size` pixels. Its pixels [first, first + count) are visible and start at pixel `at` of the image.
 struct axis_part {
-    std::size_t size = 0, first = 0, count = 0, at = 0;
+    std::size_t size = 0;  ///< pixels of the scaled mask
+    std::size_t first = 0; ///< first visible pixel of the mask
+    std::size_t count = 0; ///< number of visible pixels
+    std::size_t at = 0;    ///< where they start in the image
 };
 
+/// The part of [begin, end) that lies within an image side of `side` pixels; empty if there is none.
 [[nodiscard]] inline axis_part visible_part(double begin, double end, std::size_t side) noexcept {
     const double low = std::max(begin, 0.0), high = std::min(end, static_cast<double>(side));
     if (!(end > begin) || !(high > low)) return {};
@@ -11361,7 +11396,8 @@ struct axis_part {
 
 /// Pillow's arithmetic for float images (mode F): products and sums in double, stored as float.
 struct float_pixels {
-    using value = float;
+    using value = float; ///< type of a pixel
+    /// Weighted sum of `count` pixels, `step` apart.
     static float sum(const float* from, std::size_t step, const double* weights, std::size_t count) noexcept {
         double total = 0;
         for (std::size_t i = 0; i < count; ++i) total += kernels::stored(static_cast<double>(from[i * step]) * weights[i]);
@@ -11371,7 +11407,8 @@ struct float_pixels {
 
 /// Pillow's arithmetic for byte images (mode L): fixed point, clipped.
 struct byte_pixels {
-    using value = std::uint8_t;
+    using value = std::uint8_t; ///< type of a pixel
+    /// Weighted sum of `count` pixels, `step` apart; the weights are in fixed point.
     static std::uint8_t sum(const std::uint8_t* from, std::size_t step, const std::int32_t* weights, std::size_t count) noexcept {
         std::int32_t total = 1 << (kernels::resample_weights::precision - 1);
         for (std::size_t i = 0; i < count; ++i) total += weights[i] * static_cast<std::int32_t>(from[i * step]);
@@ -11413,6 +11450,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample_y<Pixels>(resample_x<Pixels>(from, width, along_x), x.count, along_y);
 }
 
+/// The visible pixels of a mask of logits, 0 or 255: scaled bilinearly, then compared with 0.
 [[nodiscard]] inline std::vector<std::uint8_t> hard_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
         return kernels::make_exact_resample_weights(in, part.size, 1.0, bilinear_weight, part.first, part.count);
@@ -11424,6 +11462,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return made;
 }
 
+/// The visible pixels of a mask of values from -1 to 1, 0 to 255: converted to bytes, then scaled bicubically.
 [[nodiscard]] inline std::vector<std::uint8_t> soft_pixels(const tensor<2>& values, const axis_part& x, const axis_part& y) {
     const auto weights = [](std::size_t in, const axis_part& part) {
         return kernels::in_fixed_point(kernels::make_exact_resample_weights(in, part.size, 2.0, bicubic_weight, part.first, part.count));
@@ -11436,6 +11475,7 @@ template <class Pixels, class Weights, class Value = typename Pixels::value>
     return resample<byte_pixels>(from, values.shape(1), x, y, weights(values.shape(1), x), weights(values.shape(0), y));
 }
 
+/// Scales the mask to the rectangle `at` of an image of width x height pixels; what lies outside is cut off.
 [[nodiscard]] inline mask place_at(const tensor<2>& values, const pixel_corners& at, std::size_t width, std::size_t height,
                                    mask_style style) {
     constexpr double longest = 1 << 24; // maximum side of a stretched mask, the same limit as in resize()
@@ -12083,10 +12123,11 @@ namespace pali { inline namespace PALI_ABI { namespace text {
 
 /// Inclusive range of code points.
 struct code_range {
-    char32_t first, last;
+    char32_t first; ///< first code point
+    char32_t last;  ///< last code point
 };
 
-/// \w of Unicode regular expressions: letters, marks, digits, connectors.
+/// `\w` of Unicode regular expressions: letters, marks, digits, connectors.
 inline constexpr code_range word_characters[] = {
     {0x0030, 0x0039}, {0x0041, 0x005a}, {0x005f, 0x005f}, {0x0061, 0x007a}, {0x00aa, 0x00aa}, {0x00b5, 0x00b5}, {0x00ba, 0x00ba},
     {0x00c0, 0x00d6}, {0x00d8, 0x00f6}, {0x00f8, 0x02c1}, {0x02c6, 0x02d1}, {0x02e0, 0x02e4}, {0x02ec, 0x02ec}, {0x02ee, 0x02ee},
@@ -12213,7 +12254,7 @@ inline constexpr code_range word_characters[] = {
     {0x30000, 0x3134a}, {0x31350, 0x323af}, {0xe0100, 0xe01ef},
 };
 
-/// \s of Unicode regular expressions.
+/// `\s` of Unicode regular expressions.
 inline constexpr code_range white_space[] = {{0x09, 0x0d}, {0x20, 0x20}, {0x85, 0x85}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
 /// Whether a sorted table of ranges contains the character.
@@ -13786,115 +13827,263 @@ PALI_INLINE int png_orientation(const source& from) {
 
 }}} // namespace pali::PALI_ABI::image_detail
 
+// Boxes and properties of a HEIC or AVIF file.
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
+
+/// Big-endian reader of the bytes of a HEIF file. At the end it returns 0 or an empty result.
+struct heif_bytes {
+    std::string_view left;
+
+    std::uint64_t number(std::size_t bytes) {
+        std::uint64_t value = 0;
+        if (left.size() < bytes) left = {};
+        for (std::size_t i = 0; i < bytes && !left.empty(); ++i) {
+            value = value << 8 | static_cast<unsigned char>(left.front());
+            left.remove_prefix(1);
+        }
+        return value;
+    }
+    /// Type and content of the next box; the type is empty if there is none.
+    std::pair<std::string_view, heif_bytes> box() {
+        const std::string_view whole = left;
+        std::uint64_t size = number(4);
+        const std::string_view type = left.substr(0, 4);
+        number(4);
+        if (size == 1) size = number(8);
+        if (size == 0) size = whole.size(); // up to the end
+        const std::size_t header = whole.size() - left.size();
+        if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
+        left = whole.substr(static_cast<std::size_t>(size));
+        return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
+    }
+    /// Content of the first box of this type; empty if there is none.
+    [[nodiscard]] heif_bytes find(std::string_view type) const {
+        heif_bytes boxes = *this;
+        while (true)
+            if (const auto [found, content] = boxes.box(); found.empty() || found == type) return content;
+    }
+};
+
+/// The properties of all items and those of the primary image, in the order of the container.
+struct heif_properties {
+    std::vector<std::pair<std::string_view, heif_bytes>> all, primary;
+};
+
+PALI_INLINE heif_properties find_heif_properties(const source& from) {
+    heif_bytes meta = heif_bytes{{reinterpret_cast<const char*>(from.data()), from.size()}}.find("meta");
+    meta.number(4); // version and flags
+    heif_bytes primary = meta.find("pitm");
+    const std::uint64_t item = primary.number(primary.number(4) >> 24 == 0 ? 2 : 4);
+    const heif_bytes properties = meta.find("iprp");
+
+    heif_properties made;
+    for (heif_bytes boxes = properties.find("ipco"); !boxes.left.empty();) made.all.push_back(boxes.box());
+
+    heif_bytes associations = properties.find("ipma");
+    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
+    const bool is_long = (version_and_flags & 1) != 0;
+    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
+        const bool is_primary = associations.number(version_and_flags >> 24 == 0 ? 2 : 4) == item;
+        for (std::uint64_t count = associations.number(1); count > 0; --count) {
+            const std::uint64_t index = associations.number(is_long ? 2 : 1) & (is_long ? 0x7fff : 0x7f); // without the bit "essential"
+            if (is_primary && index > 0 && index <= made.all.size()) made.primary.push_back(made.all[static_cast<std::size_t>(index) - 1]);
+        }
+        if (is_primary) break;
+    }
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::image_detail
+
 // Chroma of AVIF and HEIC as Pillow shows it. libheif repeats subsampled chroma; libavif, and therefore Pillow, interpolates it. At edges
-// the results differ by more than 16 levels.
+// the results differ by more than 16 levels. Y, Cb and Cr are in an image as libheif returns them for the identity matrix
+// (heif_identity.ipp): Cr as red, Y as green, Cb as blue.
+
+#include <libheif/heif.h>
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// Which dimensions of the chroma planes are halved: both for 4:2:0, columns for 4:2:2.
 struct chroma_subsampling {
     bool columns = false, rows = false;
+    bool is_gray = false; ///< 4:0:0: there are no chroma planes
 };
 
-/// Subsampling of an AVIF, from its first codec configuration (av1C) that is not monochrome; libheif has no function for this.
-PALI_INLINE chroma_subsampling find_avif_subsampling(const source& from) {
-    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
-    for (std::size_t at = bytes.find("av1C"); at != bytes.npos && bytes.size() - at >= 8; at = bytes.find("av1C", at + 4)) {
-        const auto version = static_cast<unsigned char>(bytes[at + 4]), flags = static_cast<unsigned char>(bytes[at + 6]);
-        if (version == 0x81 && (flags & 0x10) == 0) return {(flags & 0x08) != 0, (flags & 0x04) != 0}; // 0x10: grey
-    }
-    return {};
-}
-
-/// Subsampling of a HEIC, from its first codec configuration (hvcC) that is not monochrome.
-PALI_INLINE chroma_subsampling find_heic_subsampling(const source& from) {
-    const std::string_view bytes(reinterpret_cast<const char*>(from.data()), from.size());
-    for (std::size_t at = bytes.find("hvcC"); at != bytes.npos && bytes.size() - at >= 21; at = bytes.find("hvcC", at + 4))
-        if (const int format = bytes[at + 20] & 3; bytes[at + 4] == 1 && format != 0) return {format != 3, format == 1};
-    return {};
-}
-
-/// Replaces repeated chroma (for pairs of columns, rows or both) by interpolated chroma. `red` and `blue` are the luma coefficients Kr and
-/// Kb.
-class chroma_interpolation {
-public:
-    chroma_interpolation(image& image, float red, float blue) : m_image(image), m_red(red), m_blue(blue) {}
-
-    /// `image` starts at a pair: its first pixel is the first of a chroma block.
-    void apply(chroma_subsampling halved) {
-        const axis across{halved.columns}, down{halved.rows};
-        const std::size_t columns = across.block(m_image.width - 1) + 1, rows = down.block(m_image.height - 1) + 1;
-        std::vector<chroma> blocks(columns * rows);
-        std::vector<float> weights(columns * rows);
-        for (std::size_t y = 0; y < m_image.height; ++y)
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t at = down.block(y) * columns + across.block(x);
-                const chroma c = chroma_of(m_image.at(x, y));
-                const float weight = is_clipped(m_image.at(x, y)) ? 1e-3f : 1; // clipping to 0 or 255 has destroyed the chroma of the pixel
-                blocks[at].blue += weight * c.blue, blocks[at].red += weight * c.red;
-                weights[at] += weight;
-            }
-        for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].blue /= weights[i], blocks[i].red /= weights[i];
-        for (std::size_t y = 0; y < m_image.height; ++y) {
-            const std::size_t near = down.block(y) * columns, far = down.next(y, rows) * columns;
-            for (std::size_t x = 0; x < m_image.width; ++x) {
-                const std::size_t left = across.block(x), right = across.next(x, columns);
-                const auto mix = [&](float chroma::* c) {
-                    return (9 * (blocks[near + left].*c) + 3 * (blocks[near + right].*c) + 3 * (blocks[far + left].*c) +
-                            blocks[far + right].*c) /
-                           16;
-                };
-                std::uint8_t* const p = m_image.at(x, y);
-                set(p, weights[near + left] >= 1 ? luma_of(p, blocks[near + left]) : luma(p), mix(&chroma::blue), mix(&chroma::red));
-            }
+/// Subsampling of the primary image, from its codec configuration; libheif has no function for this. A grid has none: that of its tiles is
+/// the first that is not monochrome, as alpha is. Empty if there is no HEVC or AV1 image.
+PALI_INLINE std::optional<chroma_subsampling> find_chroma_subsampling(const heif_properties& properties) {
+    const auto configured = [](std::string_view type, heif_bytes content) -> std::optional<chroma_subsampling> {
+        if (type == "av1C" && content.number(1) == 0x81) {
+            const std::uint64_t flags = content.number(2) & 0xff;
+            const bool is_gray = (flags & 0x10) != 0;
+            return chroma_subsampling{!is_gray && (flags & 0x08) != 0, !is_gray && (flags & 0x04) != 0, is_gray};
         }
-    }
-
-private:
-    struct chroma {
-        float blue = 0, red = 0; ///< B - Y and R - Y
+        if (type == "hvcC" && content.number(1) == 1 && content.left.size() > 15) {
+            const int format = content.left[15] & 3; // 4:0:0, 4:2:0, 4:2:2, 4:4:4
+            return chroma_subsampling{format == 1 || format == 2, format == 1, format == 0};
+        }
+        return std::nullopt;
     };
-    struct axis {
-        bool halved = false;
+    for (const auto& [type, content] : properties.primary)
+        if (const auto found = configured(type, content)) return found;
+    std::optional<chroma_subsampling> gray;
+    for (const auto& [type, content] : properties.all)
+        if (const auto found = configured(type, content)) {
+            if (!found->is_gray) return found;
+            gray = found;
+        }
+    return gray;
+}
 
+/// Replaces repeated chroma (for pairs of columns, rows or both) by interpolated chroma, rounded like libyuv's. `image` starts at a pair:
+/// its first pixel is the first of a chroma block. `as_libyuv`: the chroma of an odd last column is not interpolated.
+PALI_INLINE void interpolate_chroma(image& image, chroma_subsampling halved, bool as_libyuv) {
+    struct axis {
+        bool halved;
+        std::size_t blocks;
+
+        axis(bool is_halved, std::size_t length) : halved(is_halved), blocks(is_halved ? (length + 1) / 2 : length) {}
         [[nodiscard]] std::size_t block(std::size_t at) const noexcept { return halved ? at / 2 : at; }
         /// The neighboring block across the nearer edge; a chroma sample is at the center of its block.
-        [[nodiscard]] std::size_t next(std::size_t at, std::size_t blocks) const noexcept {
+        [[nodiscard]] std::size_t next(std::size_t at) const noexcept {
             if (!halved) return at;
             const std::size_t own = block(at);
             return at % 2 == 0 ? (own == 0 ? 0 : own - 1) : std::min(own + 1, blocks - 1);
         }
     };
+    if (!halved.columns && !halved.rows) return;
+    const axis across(halved.columns, image.width), down(halved.rows, image.height);
+    std::vector<std::array<std::uint8_t, 2>> blocks(across.blocks * down.blocks);
+    for (std::size_t y = 0; y < image.height; ++y)
+        for (std::size_t x = 0; x < image.width; ++x) {
+            const std::uint8_t* const p = image.at(x, y);
+            blocks[down.block(y) * across.blocks + across.block(x)] = {p[0], p[2]};
+        }
+    for (std::size_t y = 0; y < image.height; ++y) {
+        const auto* const near = &blocks[down.block(y) * across.blocks];
+        const auto* const far = &blocks[down.next(y) * across.blocks];
+        for (std::size_t x = 0; x < image.width; ++x) {
+            const std::size_t own = across.block(x), next = as_libyuv && x + 1 == image.width ? own : across.next(x);
+            std::uint8_t* const p = image.at(x, y);
+            const auto mixed = [&](std::size_t c) {
+                return static_cast<std::uint8_t>((9 * near[own][c] + 3 * near[next][c] + 3 * far[own][c] + far[next][c] + 8) / 16);
+            };
+            p[0] = mixed(0), p[2] = mixed(1);
+        }
+    }
+}
 
-    [[nodiscard]] float luma(const std::uint8_t* p) const noexcept {
-        return m_red * static_cast<float>(p[0]) + (1 - m_red - m_blue) * static_cast<float>(p[1]) + m_blue * static_cast<float>(p[2]);
+/// Conversion of Y, Cb and Cr (8 bits) to RGB.
+struct ycbcr_conversion {
+    std::array<std::array<float, 3>, 3> weights = {}; ///< of Y, Cb and Cr, for red, green and blue
+    float black = 0, neutral = 128;                   ///< Y of black; Cb and Cr of gray
+    bool has_libyuv = false;                          ///< libavif converts by libyuv
+
+    /// Conversion with the luma coefficients Kr and Kb.
+    static ycbcr_conversion of(float red, float blue, bool is_full, bool has_libyuv = false) {
+        const float green = 1 - red - blue;
+        ycbcr_conversion made{
+            {{{1, 0, 2 * (1 - red)}, {1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green}, {1, 2 * (1 - blue), 0}}}};
+        made.has_libyuv = has_libyuv;
+        if (is_full) return made;
+        made.black = 16;
+        for (auto& row : made.weights) row[0] *= 255.0f / 219, row[1] *= 255.0f / 224, row[2] *= 255.0f / 224;
+        return made;
     }
-    [[nodiscard]] chroma chroma_of(const std::uint8_t* p) const noexcept {
-        const float y = luma(p);
-        return {static_cast<float>(p[2]) - y, static_cast<float>(p[0]) - y};
+    /// Conversion of the profile; with BT.601 if libavif does not support its matrix coefficients.
+    static ycbcr_conversion of(const heif_color_profile_nclx& profile) {
+        const bool is_full = profile.full_range_flag != 0;
+        switch (profile.matrix_coefficients) {
+        case heif_matrix_coefficients_RGB_GBR: {
+            const float scale = is_full ? 1 : 255.0f / 219, black = is_full ? 0.0f : 16.0f;
+            return {{{{0, 0, scale}, {scale, 0, 0}, {0, scale, 0}}}, black, black};
+        }
+        case heif_matrix_coefficients_YCgCo:
+            return {{{{1, -1, 1}, {1, 1, 0}, {1, -1, -1}}}};
+        case heif_matrix_coefficients_ITU_R_BT_709_5:
+            return of(0.2126f, 0.0722f, is_full, true);
+        case heif_matrix_coefficients_US_FCC_T47:
+            return of(0.30f, 0.11f, is_full);
+        case heif_matrix_coefficients_SMPTE_240M:
+            return of(0.212f, 0.087f, is_full);
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
+        case heif_matrix_coefficients_ITU_R_BT_2020_2_constant_luminance:
+            return of(0.2627f, 0.0593f, is_full, true);
+        case heif_matrix_coefficients_chromaticity_derived_non_constant_luminance:
+        case heif_matrix_coefficients_chromaticity_derived_constant_luminance:
+            return derived(profile, is_full);
+        default:
+            return of(0.299f, 0.114f, is_full, true);
+        }
     }
-    [[nodiscard]] static bool is_clipped(std::uint8_t v) noexcept { return v == 0 || v == 255; }
-    [[nodiscard]] static bool is_clipped(const std::uint8_t* p) noexcept {
-        return is_clipped(p[0]) || is_clipped(p[1]) || is_clipped(p[2]);
-    }
-    /// The chroma term that is subtracted from luma to get green.
-    [[nodiscard]] float green_of(chroma c) const noexcept { return (m_red * c.red + m_blue * c.blue) / (1 - m_red - m_blue); }
-    /// Luma of a pixel. If a component was clipped, luma follows from the average chroma of the block and an unclipped component.
-    [[nodiscard]] float luma_of(const std::uint8_t* p, chroma own) const noexcept {
-        if (!is_clipped(p)) return luma(p);
-        if (!is_clipped(p[1])) return static_cast<float>(p[1]) + green_of(own);
-        if (!is_clipped(p[0])) return static_cast<float>(p[0]) - own.red;
-        if (!is_clipped(p[2])) return static_cast<float>(p[2]) - own.blue;
-        return luma(p);
-    }
-    void set(std::uint8_t* p, float y, float blue, float red) const noexcept {
-        const float green = green_of({blue, red});
-        const auto level = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); };
-        p[0] = level(y + red), p[1] = level(y - green), p[2] = level(y + blue);
+    /// The conversion that libheif used: the one that maps `image` best to its `rgb`. For files whose profile is only in the bitstream;
+    /// libheif before 1.16 does not tell it.
+    static ycbcr_conversion matching(const image& image, const pali::image& rgb) {
+        ycbcr_conversion best;
+        auto least = std::numeric_limits<std::size_t>::max();
+        for (const auto matrix : {heif_matrix_coefficients_ITU_R_BT_601_6, heif_matrix_coefficients_ITU_R_BT_709_5,
+                                  heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance, heif_matrix_coefficients_SMPTE_240M,
+                                  heif_matrix_coefficients_US_FCC_T47, heif_matrix_coefficients_RGB_GBR, heif_matrix_coefficients_YCgCo})
+            for (const bool is_full : {true, false}) {
+                heif_color_profile_nclx profile{};
+                profile.matrix_coefficients = matrix, profile.full_range_flag = is_full ? 1 : 0;
+                const ycbcr_conversion one = of(profile);
+                const std::size_t pixels = image.width * image.height, step = pixels / 65536 + 1;
+                std::size_t differences = 0;
+                for (std::size_t i = 0; i < pixels; i += step) {
+                    const std::array<std::uint8_t, 3> made = one.rgb(&image.pixels[3 * i]);
+                    for (std::size_t c = 0; c < 3; ++c) differences += static_cast<std::size_t>(std::abs(made[c] - rgb.pixels[3 * i + c]));
+                }
+                if (differences < least) least = differences, best = one;
+            }
+        return best;
     }
 
-    image& m_image;
-    float m_red, m_blue;
+    /// Gray of luma alone.
+    [[nodiscard]] ycbcr_conversion gray() const noexcept {
+        ycbcr_conversion made = *this;
+        const float scale = black > 0 ? 255.0f / 219 : 1;
+        for (auto& row : made.weights) row = {scale, 0, 0};
+        return made;
+    }
+    /// RGB of one pixel, which holds Cr, Y and Cb.
+    [[nodiscard]] std::array<std::uint8_t, 3> rgb(const std::uint8_t* p) const noexcept {
+        const float y = static_cast<float>(p[1]) - black, blue = static_cast<float>(p[2]) - neutral,
+                    red = static_cast<float>(p[0]) - neutral;
+        std::array<std::uint8_t, 3> made;
+        for (std::size_t c = 0; c < 3; ++c)
+            made[c] =
+                static_cast<std::uint8_t>(std::clamp(weights[c][0] * y + weights[c][1] * blue + weights[c][2] * red + 0.5f, 0.0f, 255.0f));
+        return made;
+    }
+    void apply(image& image) const {
+        for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
+            const std::array<std::uint8_t, 3> made = rgb(&image.pixels[i]);
+            std::copy(made.begin(), made.end(), &image.pixels[i]);
+        }
+    }
+
+private:
+    /// Kr and Kb from the primaries (H.273); BT.709's if they are not given.
+    static ycbcr_conversion derived(const heif_color_profile_nclx& p, bool is_full) {
+        struct xyz {
+            float x, y, z;
+            xyz(float x_of, float y_of) : x(x_of), y(y_of), z(1 - x_of - y_of) {}
+        };
+        const xyz r(p.color_primary_red_x, p.color_primary_red_y), g(p.color_primary_green_x, p.color_primary_green_y),
+            b(p.color_primary_blue_x, p.color_primary_blue_y), w(p.color_primary_white_x, p.color_primary_white_y);
+        const auto determinant = [](const xyz& i, const xyz& j, const xyz& k) {
+            return i.x * (j.y * k.z - k.y * j.z) + i.y * (k.x * j.z - j.x * k.z) + i.z * (j.x * k.y - k.x * j.y);
+        };
+        const float all = w.y * determinant(r, g, b);
+        if (!(std::abs(all) > 1e-6f)) return of(0.2126f, 0.0722f, is_full, true);
+        return of(r.y * determinant(w, g, b) / all, b.y * determinant(w, r, g) / all, is_full,
+                  p.color_primaries == heif_color_primaries_ITU_R_BT_709_5 ||
+                      p.color_primaries == heif_color_primaries_ITU_R_BT_470_6_System_B_G ||
+                      p.color_primaries == heif_color_primaries_ITU_R_BT_601_6 ||
+                      p.color_primaries == heif_color_primaries_ITU_R_BT_2020_2_and_2100_0);
+    }
 };
 
 }}} // namespace pali::PALI_ABI::image_detail
@@ -14298,46 +14487,118 @@ PALI_INLINE image decode_webp(const source& from) {
 
 #if PALI_WITH_HEIF
 
-// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. That
-// can split 2 x 2 blocks of subsampled chroma, for example if the end of an odd side moves to the front. libheif before 1.19 then shifts
-// the chroma by a pixel, so in that case pali applies the transformations after the conversion to RGB. libheif can list the transformations
-// since 1.16, but Debian 12 has 1.15, so they are parsed from the boxes.
+// Y, Cb and Cr of a HEIC or AVIF. Before version 1.18, libheif returns only RGB, in which chroma is lost where a value is clipped to 0 or
+// 255. With the color profile of the identity matrix it copies: Cr to red, Y to green and Cb to blue.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
-/// Big-endian reader of the bytes of a HEIF file. At the end it returns 0 or an empty result.
-struct heif_bytes {
-    std::string_view left;
+PALI_INLINE void append_number(std::string& out, std::uint64_t value, std::size_t bytes) {
+    while (bytes-- > 0) out += static_cast<char>(value >> 8 * bytes & 0xff);
+}
 
-    std::uint64_t number(std::size_t bytes) {
-        std::uint64_t value = 0;
-        if (left.size() < bytes) left = {};
-        for (std::size_t i = 0; i < bytes && !left.empty(); ++i) {
-            value = value << 8 | static_cast<unsigned char>(left.front());
-            left.remove_prefix(1);
+PALI_INLINE void append_box(std::string& out, std::string_view type, std::string_view content) {
+    append_number(out, content.size() + 8, 4);
+    out.append(type).append(content);
+}
+
+/// Appends the boxes of `from`. `replaced` appends another box and returns true, or returns false for a box to be copied.
+template <class Replaced>
+void append_boxes(std::string& out, heif_bytes from, const Replaced& replaced) {
+    while (true) {
+        const std::string_view before = from.left;
+        const auto [type, content] = from.box();
+        if (type.empty()) return;
+        if (!replaced(type, content)) out += before.substr(0, before.size() - from.left.size());
+    }
+}
+
+/// The associations of items with properties (ipma), and `added` as the first property of each item.
+PALI_INLINE std::string with_property(heif_bytes associations, std::size_t added) {
+    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
+    const bool is_long = (version_and_flags & 1) != 0;
+    std::string made;
+    append_number(made, version_and_flags | 1, 4);
+    append_number(made, items, 4);
+    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
+        const std::size_t bytes = version_and_flags >> 24 == 0 ? 2 : 4;
+        append_number(made, associations.number(bytes), bytes);
+        std::uint64_t count = std::min<std::uint64_t>(associations.number(1), 254);
+        append_number(made, count + 1, 1);
+        append_number(made, added, 2);
+        for (; count > 0; --count) {
+            const std::uint64_t index = associations.number(is_long ? 2 : 1);
+            append_number(made, is_long ? index : (index & 0x80) << 8 | (index & 0x7f), 2);
         }
-        return value;
     }
-    /// Type and content of the next box; the type is empty if there is none.
-    std::pair<std::string_view, heif_bytes> box() {
-        const std::string_view whole = left;
-        std::uint64_t size = number(4);
-        const std::string_view type = left.substr(0, 4);
-        number(4);
-        if (size == 1) size = number(8);
-        if (size == 0) size = whole.size(); // the box extends to the end
-        const std::size_t header = whole.size() - left.size();
-        if (type.size() < 4 || size < header || size > whole.size()) return {left = {}, {}};
-        left = whole.substr(static_cast<std::size_t>(size));
-        return {type, {whole.substr(header, static_cast<std::size_t>(size) - header)}};
+    return made;
+}
+
+/// The properties (iprp), in which every color profile, and one more, which is of all items, is the identity matrix with full range.
+PALI_INLINE std::string with_identity_profiles(heif_bytes properties) {
+    static constexpr std::string_view profile("nclx\0\2\0\2\0\0\x80", 11);
+    std::string all, made;
+    std::size_t count = 1;
+    append_boxes(all, properties.find("ipco"), [&](std::string_view type, heif_bytes) {
+        ++count;
+        if (type == "colr") append_box(all, type, profile);
+        return type == "colr";
+    });
+    append_box(all, "colr", profile);
+    append_boxes(made, properties, [&](std::string_view type, heif_bytes content) {
+        if (type == "ipco") append_box(made, type, all);
+        if (type == "ipma") append_box(made, type, with_property(content, count));
+        return type == "ipco" || type == "ipma";
+    });
+    return made;
+}
+
+/// The references between items (iref) without those of auxiliary images. libheif does not read an image whose alpha it rotates alone.
+PALI_INLINE std::string without_alpha(heif_bytes references) {
+    std::string made;
+    append_number(made, references.number(4), 4);
+    append_boxes(made, references, [](std::string_view type, heif_bytes) { return type == "auxl"; });
+    return made;
+}
+
+/// A copy of the file for which libheif returns Cr, Y and Cb as red, green and blue. The changed metadata is at the end, so that all
+/// offsets remain valid; in a truncated file they would refer to it. Empty if there is no metadata, or if it has RGB images or composes
+/// images in RGB.
+PALI_INLINE std::string with_identity_matrix(const source& from) {
+    const std::string_view all(reinterpret_cast<const char*>(from.data()), from.size());
+    std::string made(all), meta;
+    for (heif_bytes boxes{all}; !boxes.left.empty();) {
+        const std::size_t at = all.size() - boxes.left.size();
+        auto [type, children] = boxes.box();
+        if (type == "meta" && meta.empty()) {
+            if (children.left.find("iovl") != all.npos || children.left.find("uncC") != all.npos) return {};
+            append_number(meta, children.number(4), 4);
+            append_boxes(meta, children, [&](std::string_view child, heif_bytes content) {
+                if (child == "iprp") append_box(meta, child, with_identity_profiles(content));
+                if (child == "iref") append_box(meta, child, without_alpha(content));
+                return child == "iprp" || child == "iref";
+            });
+            made.replace(at + 4, 4, "free");
+        }
+        // The last box may extend to the end of the file (size 0). The metadata follows it.
+        if (type.empty() || heif_bytes{all.substr(at)}.number(4) == 0) {
+            std::string size;
+            append_number(size, all.size() - at, 4);
+            made.replace(at, 4, size);
+        }
     }
-    /// Content of the first box of this type; empty if there is none.
-    [[nodiscard]] heif_bytes find(std::string_view type) const {
-        heif_bytes boxes = *this;
-        while (true)
-            if (const auto [found, content] = boxes.box(); found.empty() || found == type) return content;
-    }
-};
+    if (meta.empty()) return {};
+    append_box(made, "meta", meta);
+    return made;
+}
+
+}}} // namespace pali::PALI_ABI::image_detail
+
+// The transformations of a HEIC or AVIF: rotation (irot), mirroring (imir) and crop (clap). libheif applies them to the YCbCr planes. If
+// that splits a 2 x 2 block of subsampled chroma (an odd side that moves to the front), libheif before 1.19 shifts the chroma by a pixel;
+// pali then applies them itself. libheif can list the transformations since 1.16, but Debian 12 has 1.15, so they are parsed from the
+// boxes.
+
+namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
 /// One transformation: an orientation, as EXIF numbers it, or a crop to the clean aperture (clap).
 struct heif_transformation {
@@ -14350,44 +14611,24 @@ struct heif_transformation {
 };
 
 /// The transformations of the primary image, in the order in which they are applied.
-PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const source& from) {
-    heif_bytes meta = heif_bytes{{reinterpret_cast<const char*>(from.data()), from.size()}}.find("meta");
-    meta.number(4); // version and flags
-    heif_bytes primary = meta.find("pitm");
-    const std::uint64_t item = primary.number(primary.number(4) >> 24 == 0 ? 2 : 4);
-    const heif_bytes properties = meta.find("iprp");
-
-    std::vector<std::pair<std::string_view, heif_bytes>> all;
-    for (heif_bytes boxes = properties.find("ipco"); !boxes.left.empty();) all.push_back(boxes.box());
-
+PALI_INLINE std::vector<heif_transformation> find_heif_transformations(const heif_properties& properties) {
     std::vector<heif_transformation> made;
-    heif_bytes associations = properties.find("ipma");
-    const std::uint64_t version_and_flags = associations.number(4), items = associations.number(4);
-    const bool is_long = (version_and_flags & 1) != 0;
-    for (std::uint64_t i = 0; i < items && !associations.left.empty(); ++i) {
-        const bool is_primary = associations.number(version_and_flags >> 24 == 0 ? 2 : 4) == item;
-        for (std::uint64_t count = associations.number(1); count > 0; --count) {
-            const std::uint64_t index = associations.number(is_long ? 2 : 1) & (is_long ? 0x7fff : 0x7f); // without the bit "essential"
-            if (!is_primary || index == 0 || index > all.size()) continue;
-            auto [type, content] = all[static_cast<std::size_t>(index) - 1];
-            if (type == "irot") {
-                constexpr int counter_clockwise[]{1, 8, 3, 6};
-                made.push_back({.orientation = counter_clockwise[content.number(1) & 3]});
-            } else if (type == "imir") {
-                made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
-            } else if (type == "clap") {
-                const auto fraction = [&bytes = content] {
-                    const auto numerator = static_cast<std::int32_t>(bytes.number(4)),
-                               denominator = static_cast<std::int32_t>(bytes.number(4));
-                    return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
-                };
-                heif_transformation crop{.is_crop = true};
-                crop.across.length = fraction(), crop.down.length = fraction();
-                crop.across.offset = fraction(), crop.down.offset = fraction();
-                made.push_back(crop);
-            }
+    for (auto [type, content] : properties.primary) {
+        if (type == "irot") {
+            constexpr int counter_clockwise[]{1, 8, 3, 6};
+            made.push_back({.orientation = counter_clockwise[content.number(1) & 3]});
+        } else if (type == "imir") {
+            made.push_back({.orientation = (content.number(1) & 1) == 0 ? 4 : 2});
+        } else if (type == "clap") {
+            const auto fraction = [&bytes = content] {
+                const auto numerator = static_cast<std::int32_t>(bytes.number(4)), denominator = static_cast<std::int32_t>(bytes.number(4));
+                return denominator == 0 ? 0.0 : static_cast<double>(numerator) / denominator;
+            };
+            heif_transformation crop{.is_crop = true};
+            crop.across.length = fraction(), crop.down.length = fraction();
+            crop.across.offset = fraction(), crop.down.offset = fraction();
+            made.push_back(crop);
         }
-        if (is_primary) break;
     }
     return made;
 }
@@ -14424,7 +14665,7 @@ PALI_INLINE bool splits_chroma(const heif_transformation& t, chroma_subsampling 
     }
 }
 
-/// Whether any of the transformations splits chroma, for an image stored with width x height pixels.
+/// Whether any of the transformations does so, for an image stored with width x height pixels.
 PALI_INLINE bool split_chroma(const std::vector<heif_transformation>& all, chroma_subsampling halved, std::size_t width,
                               std::size_t height) {
     for (const heif_transformation& t : all) {
@@ -14444,8 +14685,8 @@ PALI_INLINE image transformed(image image, const heif_transformation& t) {
     return made;
 }
 
-/// Applies all transformations. Returns an empty image if a crop is outside the image. Calls `interpolate` before the first transformation
-/// that splits chroma. In that case libheif since 1.19, and therefore pillow_heif, interpolates chroma; otherwise it repeats chroma.
+/// Applies all transformations. Returns an empty image if a crop is outside. Calls `interpolate` before the first transformation that
+/// splits chroma: there libheif 1.19 and later, and therefore pillow_heif, interpolate chroma; elsewhere they repeat it.
 template <class Interpolate>
 image transformed(image image, const std::vector<heif_transformation>& all, chroma_subsampling halved, const Interpolate& interpolate) {
     bool is_subsampled = true;
@@ -14463,10 +14704,13 @@ image transformed(image image, const std::vector<heif_transformation>& all, chro
 }}} // namespace pali::PALI_ABI::image_detail
 
 #  include <algorithm>
+#  include <array>
 #  include <cstring>
 #  include <limits>
 #  include <memory>
 #  include <new>
+#  include <optional>
+#  include <string>
 #  include <string_view>
 #  include <utility>
 #  include <vector>
@@ -14517,87 +14761,123 @@ PALI_INLINE void check_heif(const source& from, const char* format, const heif_e
     damaged(from, format, message);
 }
 
-/// Interpolates chroma with the matrix coefficients of the container, or with those of BT.601 if the container has none or if libavif does
-/// not support them.
-PALI_INLINE void interpolate_chroma(image& image, const heif_image_handle* handle, chroma_subsampling halved) {
-    heif_color_profile_nclx* found = nullptr;
-    const heif_error status = heif_image_handle_get_nclx_color_profile(handle, &found);
-    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
-    std::pair<float, float> red_and_blue{0.299f, 0.114f};
-    if (status.code == heif_error_Ok && found != nullptr) {
-        switch (found->matrix_coefficients) {
-        case heif_matrix_coefficients_RGB_GBR:
-        case heif_matrix_coefficients_YCgCo:
-            return;
-        case heif_matrix_coefficients_ITU_R_BT_709_5:
-            red_and_blue = {0.2126f, 0.0722f};
-            break;
-        case heif_matrix_coefficients_US_FCC_T47:
-            red_and_blue = {0.30f, 0.11f};
-            break;
-        case heif_matrix_coefficients_SMPTE_240M:
-            red_and_blue = {0.212f, 0.087f};
-            break;
-        case heif_matrix_coefficients_ITU_R_BT_2020_2_non_constant_luminance:
-            red_and_blue = {0.2627f, 0.0593f};
-            break;
-        default:
-            break;
-        }
-    }
-    chroma_interpolation(image, red_and_blue.first, red_and_blue.second).apply(halved);
+/// A container and its primary image.
+struct heif_file {
+    heif_ptr<heif_context> context;
+    heif_ptr<heif_image_handle> primary;
+};
+
+/// `bytes` must outlive the result.
+PALI_INLINE heif_file open_heif(const source& from, const char* format, std::string_view bytes) {
+    heif_file made{heif_ptr<heif_context>(heif_context_alloc()), nullptr};
+    if (made.context == nullptr) throw std::bad_alloc();
+    heif_context_set_maximum_image_size_limit(
+        made.context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
+    check_heif(from, format, heif_context_read_from_memory_without_copy(made.context.get(), bytes.data(), bytes.size(), nullptr));
+    heif_image_handle* primary = nullptr;
+    check_heif(from, format, heif_context_get_primary_image_handle(made.context.get(), &primary));
+    made.primary.reset(primary);
+    return made;
 }
 
-PALI_INLINE image decode_heif(const source& from, bool is_avif) {
-    const char* const format = is_avif ? "AVIF" : "HEIC";
-    const heif_ptr<heif_context> context(heif_context_alloc());
-    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
-    if (context == nullptr || options == nullptr) throw std::bad_alloc();
-    heif_context_set_maximum_image_size_limit(
-        context.get(), static_cast<int>(std::min<std::size_t>(from.options.max_side, std::numeric_limits<int>::max())));
-    check_heif(from, format, heif_context_read_from_memory_without_copy(context.get(), from.data(), from.size(), nullptr));
-    heif_image_handle* primary = nullptr;
-    check_heif(from, format, heif_context_get_primary_image_handle(context.get(), &primary));
-    const heif_ptr<heif_image_handle> handle(primary);
-    const auto check = [&](int width, int height) {
-        check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
-    };
-    check(heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+PALI_INLINE void check_heif_size(const source& from, int width, int height) {
+    check_size(from, static_cast<std::size_t>(std::max(width, 0)), static_cast<std::size_t>(std::max(height, 0)));
+}
 
-    const chroma_subsampling halved = is_avif ? find_avif_subsampling(from) : find_heic_subsampling(from);
-    const std::vector<heif_transformation> transformations = find_heif_transformations(from);
-    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
-    const bool by_pali = split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
-                                      stored(heif_image_handle_get_ispe_height(primary)));
-    options->ignore_transformations = by_pali;
+struct heif_decoding {
+    const char* decoder = nullptr; ///< of libheif 1.15 and later; any if null
+    bool ignore_transformations = false;
+};
+
+/// dav1d, which libheif prefers, writes to standard error about damaged files, and libheif gives no access to its logger. libaom writes
+/// nothing, and its pixels are the same. AV1 may also be in a file with the brand of HEIC. libheif 1.21 and later do not read a file if
+/// they lack the decoder that is named here for its codec.
+PALI_INLINE const char* find_heif_decoder([[maybe_unused]] const heif_properties& properties) {
+#  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
+    const auto has = [&](std::string_view configuration) {
+        return std::any_of(properties.all.begin(), properties.all.end(), [&](const auto& one) { return one.first == configuration; });
+    };
+    if (!has("av1C") || has("hvcC")) return nullptr;
+    std::array<const heif_decoder_descriptor*, 16> all = {};
+    heif_get_decoder_descriptors(heif_compression_AV1, all.data(), static_cast<int>(all.size()));
+    for (const heif_decoder_descriptor* const one : all) {
+        const char* const id = one == nullptr ? nullptr : heif_decoder_descriptor_get_id_name(one);
+        if (id != nullptr && std::string_view(id) == "aom") return id;
+    }
+#  endif
+    return nullptr;
+}
+
+/// RGB as libheif returns it, with repeated chroma.
+PALI_INLINE image decode_heif(const source& from, const char* format, const heif_file& file, const heif_decoding& how) {
+    const heif_ptr<heif_decoding_options> options(heif_decoding_options_alloc());
+    if (options == nullptr) throw std::bad_alloc();
+    options->ignore_transformations = how.ignore_transformations;
     options->convert_hdr_to_8bit = 1;
 #  if LIBHEIF_NUMERIC_VERSION >= 0x010f0000 // 1.15
-    // libheif prefers dav1d, which writes to standard error about damaged files, and gives no access to dav1d's logger. libaom writes
-    // nothing and returns the same pixels. If libaom is not installed, and for HEVC, libheif uses another decoder. The option is set for
-    // every file, because a file with the brand of HEIC may also contain AV1.
-    options->decoder_id = "aom";
+    options->decoder_id = how.decoder;
 #  endif
-#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support no other algorithm
+#  if LIBHEIF_NUMERIC_VERSION >= 0x01100000 // 1.16; earlier versions support nothing else
     options->color_conversion_options.preferred_chroma_upsampling_algorithm = heif_chroma_upsampling_nearest_neighbor;
     options->color_conversion_options.only_use_preferred_chroma_algorithm = 1;
 #  endif
     heif_image* decoded = nullptr;
-    check_heif(from, format, heif_decode_image(primary, &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
+    check_heif(from, format,
+               heif_decode_image(file.primary.get(), &decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options.get()));
     const heif_ptr<heif_image> image(decoded);
     const int width = heif_image_get_width(decoded, heif_channel_interleaved),
               height = heif_image_get_height(decoded, heif_channel_interleaved);
-    check(width, height);
+    check_heif_size(from, width, height);
     int stride = 0;
     const std::uint8_t* const rows = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
     if (rows == nullptr || stride < width * 3) damaged(from, format, "libheif returned no pixels");
     pali::image made(static_cast<std::size_t>(width), static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < made.height; ++y) std::memcpy(made.at(0, y), rows + y * static_cast<std::size_t>(stride), made.width * 3);
-    if (is_avif && halved.columns) interpolate_chroma(made, primary, halved);
-    if (!by_pali) return made;
-    made = transformed(std::move(made), transformations, halved, [&](pali::image& p) {
-        if (!is_avif) interpolate_chroma(p, primary, halved);
-    });
+    return made;
+}
+
+/// The conversion of the container's profile; if there is none, of the bitstream's, found by comparing `planes` with libheif's RGB.
+PALI_INLINE ycbcr_conversion find_conversion(const source& from, const char* format, const heif_file& file, const heif_decoding& how,
+                                             const image& planes) {
+    heif_color_profile_nclx* found = nullptr;
+    const heif_error status = heif_image_handle_get_nclx_color_profile(file.primary.get(), &found);
+    const std::unique_ptr<heif_color_profile_nclx, void (*)(heif_color_profile_nclx*)> profile(found, heif_nclx_color_profile_free);
+    if (status.code == heif_error_Ok && found != nullptr) return ycbcr_conversion::of(*found);
+    return ycbcr_conversion::matching(planes, decode_heif(from, format, file, how));
+}
+
+PALI_INLINE image decode_heif(const source& from, bool is_avif) {
+    const char* const format = is_avif ? "AVIF" : "HEIC";
+    const heif_file file = open_heif(from, format, {reinterpret_cast<const char*>(from.data()), from.size()});
+    const heif_image_handle* const primary = file.primary.get();
+    check_heif_size(from, heif_image_handle_get_width(primary), heif_image_handle_get_height(primary));
+
+    const heif_properties properties = find_heif_properties(from);
+    const std::optional<chroma_subsampling> found = find_chroma_subsampling(properties);
+    const chroma_subsampling halved = found.value_or(chroma_subsampling{});
+    const std::vector<heif_transformation> transformations = find_heif_transformations(properties);
+    const auto stored = [](int side) { return static_cast<std::size_t>(std::max(side, 0)); };
+    // libavif interpolates chroma before any transformation.
+    const bool by_pali = is_avif ? !transformations.empty()
+                                 : split_chroma(transformations, halved, stored(heif_image_handle_get_ispe_width(primary)),
+                                                stored(heif_image_handle_get_ispe_height(primary)));
+    std::string identity;
+    if (((is_avif && found) || by_pali) && heif_is_whole(from)) identity = with_identity_matrix(from);
+    heif_decoding how{.decoder = find_heif_decoder(properties)};
+    if (identity.empty()) return decode_heif(from, format, file, how);
+
+    how.ignore_transformations = by_pali;
+    image made = decode_heif(from, format, open_heif(from, format, identity), how);
+    ycbcr_conversion conversion = find_conversion(from, format, file, how, made);
+    const bool as_libyuv = is_avif && conversion.has_libyuv;
+    if (as_libyuv) conversion.weights[2][1] = std::min(conversion.weights[2][1], 2.0f); // the greatest factor of libyuv on x86
+    if (is_avif) interpolate_chroma(made, halved, as_libyuv);
+    if (by_pali)
+        made = transformed(std::move(made), transformations, halved, [&](image& p) {
+            if (!is_avif) interpolate_chroma(p, halved, false);
+        });
     check_size(from, made.width, made.height);
+    (halved.is_gray ? conversion.gray() : conversion).apply(made);
     return made;
 }
 
@@ -19911,7 +20191,7 @@ PALI_INLINE void thread_pool::run_tasks(std::size_t count) noexcept {
 }
 
 PALI_INLINE void thread_pool::take_tasks(std::size_t thread) noexcept {
-    const std::size_t shares = 2 * size(); // 1 / shares of the rest per take, so a thread of half the speed ends with the others
+    const std::size_t shares = 2 * size(); // takes 1 / shares of the rest at a time, so a thread of half the speed ends with the others
     for (std::size_t i = m_next.load(std::memory_order_relaxed); i < m_count;) {
         const std::size_t end = i + std::max<std::size_t>(1, (m_count - i) / shares);
         if (!m_next.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue; // i was reloaded: another thread has taken tasks
@@ -20237,8 +20517,9 @@ public:
         return {&at->first, &at->second, offsets[0], offsets[1]};
     }
 
-    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), the last tensor of a name and
-    /// the last text of a `__metadata__` key win, and the earlier ones must be valid. A duplicate of a fixed field is an error.
+    /// Checks a value that a later value with the same key replaces. As in the format's own reader (serde), if the name of a tensor or a
+    /// key of `__metadata__` occurs twice, the last value counts, and the earlier values must be valid. A duplicate of a fixed field is an
+    /// error.
     void check_replaced(const std::vector<std::string_view>& path, const json& value) const {
         const bool metadata = path[0] == "__metadata__";
         if (path.size() == 1 && !metadata) {
