@@ -2853,8 +2853,8 @@ public:
             throw error(errc::capacity_exceeded,
                         {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
     }
-    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix. Always inlined, as
-    /// kernels::key_values::put() is.
+    /// Copies tokens [first, length) from a cache of the same model and type. Sets the length to `length` and the prefix to that of
+    /// `other`. Always inlined, as kernels::key_values::put() is.
     PALI_ALWAYS_INLINE void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
         PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
                     length <= m_capacity);
@@ -11956,12 +11956,12 @@ matrix model<Config, Weights>::logits(std::span<const image_features> images, st
 
 }}} // namespace pali::PALI_ABI::PALI_MODEL
 
-// Writes files atomically: a file is complete or unchanged.
+// Writes files atomically: a file is complete or unchanged. append_to_file() appends in place.
 
 namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Writes a file in pieces. The data go to `<path>.part`, which finish() renames to `path`. Without finish(), an existing file stays
-/// unchanged.
+/// unchanged. Here `path` is the target of a link that is kept.
 class file_writer {
 public:
     /// What happens to a symbolic link at `path`. kept: the link stays and its target is replaced. replaced: the link is replaced and its
@@ -11990,7 +11990,7 @@ public:
     file_writer(const file_writer&) = delete;
     file_writer& operator=(const file_writer&) = delete;
 
-    /// Appends bytes. good() and finish() report failures.
+    /// Writes bytes at the write position. good() and finish() report failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
     /// Moves the write position to an offset from the beginning of the file.
     void seek(std::uint64_t offset) { m_file.seekp(static_cast<std::streamoff>(offset)); }
@@ -12039,7 +12039,7 @@ inline void write_file(std::filesystem::path path, std::string_view bytes) {
     file.finish();
 }
 
-/// Appends to the file at `path`, or creates it. On failure the file is left as it was, and errc::cannot_write is thrown.
+/// Appends to the file at `path`, or creates it. On failure, the bytes that were written are removed again, and errc::cannot_write is thrown.
 inline void append_to_file(const std::filesystem::path& path, std::string_view bytes) {
     std::error_code failure;
     const bool is_new = !std::filesystem::exists(path, failure);

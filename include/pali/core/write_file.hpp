@@ -1,4 +1,4 @@
-// Writes files atomically: a file is complete or unchanged.
+// Writes files atomically: a file is complete or unchanged. append_to_file() appends in place.
 #pragma once
 
 #include <pali/core/error.hpp>
@@ -15,7 +15,7 @@
 namespace pali { inline namespace PALI_ABI { namespace core {
 
 /// Writes a file in pieces. The data go to `<path>.part`, which finish() renames to `path`. Without finish(), an existing file stays
-/// unchanged.
+/// unchanged. Here `path` is the target of a link that is kept.
 class file_writer {
 public:
     /// What happens to a symbolic link at `path`. kept: the link stays and its target is replaced. replaced: the link is replaced and its
@@ -44,7 +44,7 @@ public:
     file_writer(const file_writer&) = delete;
     file_writer& operator=(const file_writer&) = delete;
 
-    /// Appends bytes. good() and finish() report failures.
+    /// Writes bytes at the write position. good() and finish() report failures.
     void write(std::string_view bytes) { m_file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); }
     /// Moves the write position to an offset from the beginning of the file.
     void seek(std::uint64_t offset) { m_file.seekp(static_cast<std::streamoff>(offset)); }
@@ -93,7 +93,7 @@ inline void write_file(std::filesystem::path path, std::string_view bytes) {
     file.finish();
 }
 
-/// Appends to the file at `path`, or creates it. On failure the file is left as it was, and errc::cannot_write is thrown.
+/// Appends to the file at `path`, or creates it. On failure, the bytes that were written are removed again, and errc::cannot_write is thrown.
 inline void append_to_file(const std::filesystem::path& path, std::string_view bytes) {
     std::error_code failure;
     const bool is_new = !std::filesystem::exists(path, failure);

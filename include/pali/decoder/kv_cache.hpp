@@ -66,8 +66,8 @@ public:
             throw error(errc::capacity_exceeded,
                         {"a sequence of ", m_length + count, " tokens does not fit into a KV cache of ", m_capacity});
     }
-    /// Copies tokens [first, length) from a cache of the same model and type, and takes over length and prefix. Always inlined, as
-    /// kernels::key_values::put() is.
+    /// Copies tokens [first, length) from a cache of the same model and type. Sets the length to `length` and the prefix to that of
+    /// `other`. Always inlined, as kernels::key_values::put() is.
     PALI_ALWAYS_INLINE void copy_from(const kv_cache& other, std::size_t first, std::size_t length) noexcept {
         PALI_ASSERT(other.m_layers == m_layers && other.m_heads == m_heads && other.m_head_dim == m_head_dim && other.m_type == m_type &&
                     length <= m_capacity);
