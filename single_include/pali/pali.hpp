@@ -12039,7 +12039,7 @@ inline void write_file(std::filesystem::path path, std::string_view bytes) {
     file.finish();
 }
 
-/// Appends to the file at `path`, or creates it. On failure, the bytes that were written are removed again, and errc::cannot_write is thrown.
+/// Appends to the file at `path`, or creates it. Throws errc::cannot_write, after removing the bytes that were written.
 inline void append_to_file(const std::filesystem::path& path, std::string_view bytes) {
     std::error_code failure;
     const bool is_new = !std::filesystem::exists(path, failure);
