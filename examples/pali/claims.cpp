@@ -16,6 +16,7 @@
 #include <cstring>
 #include <optional>
 #include <random>
+#include <set>
 #include <system_error>
 
 namespace {
@@ -39,6 +40,13 @@ bool create(const fs::path& path, const std::string& text) {
     if (file == nullptr) cannot_write(path);
     write(file, text, path);
     return true;
+}
+
+/// The name that is claimed, given the name of the claim's file. A hash at the end of a long name has 16 digits, a generation fewer.
+std::string without_generation(const std::string& file) {
+    const std::size_t at = file.rfind('~');
+    if (at == std::string::npos || at + 1 == file.size() || file.size() - at > 16) return file;
+    return file.find_first_not_of("0123456789", at + 1) == std::string::npos ? file.substr(0, at) : file;
 }
 
 } // namespace
@@ -148,6 +156,13 @@ void claims::forget_the_dead() {
         std::error_code ignored;
         if (!is_alive(path.filename().string())) fs::remove(path, ignored);
     }
+    // A process that is killed after it has recorded an answer leaves the claim, which nobody else needs. Taking it over is the only safe
+    // way to remove it.
+    std::set<std::string> names;
+    for (fs::directory_iterator entry(m_state / "claims", failed), end; !failed && entry != end; entry.increment(failed))
+        names.insert(without_generation(entry->path().filename().string()));
+    for (const std::string& name : names)
+        if (!m_held.contains(name) && take(name)) release(name);
 }
 
 fs::path claims::claim(const std::string& name, std::size_t generation) const {

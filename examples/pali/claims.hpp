@@ -49,7 +49,7 @@ public:
     /// Whether any other process of the folder is alive.
     [[nodiscard]] bool has_company() const;
 
-    /// Removes the files of dead processes. Call it under the lock.
+    /// Removes the files of dead processes and the claims that they left. Call it under the lock.
     void forget_the_dead();
 
     /// Lock across all processes; the constructor waits, the destructor releases. Recursive within a process.

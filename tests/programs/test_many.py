@@ -83,6 +83,20 @@ class one_folder(with_many):
         self.assertEqual(files_in(self.out), files_in(self.folder / "alone"))
         self.assertEqual((list((self.out / ".pali" / "claims").iterdir()), list((self.out / ".pali" / "processes").iterdir())), ([], []))
 
+    def test_claims_that_dead_processes_left_are_removed(self):
+        images = self.many(3)
+        long = "image-" + "x" * 200 + ".png"  # its claim has a hash
+        shutil.copy(SCENES / "007.png", images / long)
+        words = ["detect", "--prompt", "shape", "--image", images, "--out", self.out]
+        self.succeeds(*words)
+        claims = self.out / ".pali" / "claims"
+        for name in ("images%2F00000.png", "images%2F00001.png", "images%2F00001.png~1", "images%2F00001.png~2", "images%2F" + "x" * 170 + "~0123456789012345"):
+            (claims / name).write_text("another-machine-1-0123456789abcdef")  # recorded an answer, and was killed
+        (self.out / ".pali" / "written").unlink()
+        self.succeeds(*words)
+        self.assertEqual(list(claims.iterdir()), [])
+        self.assertEqual(len(answers_in(self.out)), 4)
+
     def test_memory_does_not_grow_with_answers(self):
         images = self.many(6)
         words = ["segment", "--prompt", "shape", "--image", images, "--out", self.out, "--format", "coco"]
