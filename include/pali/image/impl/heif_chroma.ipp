@@ -3,19 +3,23 @@
 // (heif_identity.ipp): Cr as red, Y as green, Cb as blue.
 #pragma once
 
-#include <pali/image/impl/heif_bytes.ipp>
+#include <pali/image/impl/formats.hpp>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstdint>
-#include <cstdlib>
-#include <limits>
-#include <optional>
-#include <string_view>
-#include <vector>
+#if PALI_WITH_HEIF
 
-#include <libheif/heif.h>
+#  include <pali/image/impl/heif_bytes.ipp>
+
+#  include <algorithm>
+#  include <array>
+#  include <cmath>
+#  include <cstdint>
+#  include <cstdlib>
+#  include <limits>
+#  include <optional>
+#  include <string_view>
+#  include <vector>
+
+#  include <libheif/heif.h>
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
@@ -202,3 +206,5 @@ private:
 };
 
 }}} // namespace pali::PALI_ABI::image_detail
+
+#endif

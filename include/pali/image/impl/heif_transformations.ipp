@@ -4,18 +4,22 @@
 // boxes.
 #pragma once
 
-#include <pali/image/impl/exif.ipp>
-#include <pali/image/impl/heif_bytes.ipp>
-#include <pali/image/impl/heif_chroma.ipp>
+#include <pali/image/impl/formats.hpp>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <optional>
-#include <string_view>
-#include <utility>
-#include <vector>
+#if PALI_WITH_HEIF
+
+#  include <pali/image/impl/exif.ipp>
+#  include <pali/image/impl/heif_bytes.ipp>
+#  include <pali/image/impl/heif_chroma.ipp>
+
+#  include <algorithm>
+#  include <cmath>
+#  include <cstdint>
+#  include <cstring>
+#  include <optional>
+#  include <string_view>
+#  include <utility>
+#  include <vector>
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {
 
@@ -121,3 +125,5 @@ image transformed(image image, const std::vector<heif_transformation>& all, chro
 }
 
 }}} // namespace pali::PALI_ABI::image_detail
+
+#endif
