@@ -10508,7 +10508,7 @@ struct projector {
 namespace pali { inline namespace PALI_ABI { namespace nn { inline namespace PALI_SIMD {
 
 /// pixels (3, S, S) -> patches (A, A, 3, side, side), where A is S / side, rounded down.
-PALI_FLATTEN inline void copy_patches(const float* pixels, std::size_t image_size, std::size_t side, float* patches) noexcept {
+PALI_FLATTEN inline void copy_patches(const float* pixels, std::size_t image_size, std::size_t side, float* patches) {
     const std::size_t across = image_size / side;
     // (channel, row, y, column, x): the image with both its axes split into patches and pixels of a patch.
     const auto split =
