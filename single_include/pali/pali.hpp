@@ -99,7 +99,8 @@ namespace core {
 namespace arch {
 using namespace core;
 }
-/// Loops over arrays: products, attention, pointwise functions, resampling and convolution.
+/// Loops over elements, without names, files or models: products, attention, pointwise functions, resampling and convolution.
+/// Preconditions are checked only by PALI_ASSERT.
 namespace kernels {
 using namespace core;
 }
@@ -2439,7 +2440,6 @@ template <class Arch>
 
 // Tag types for the instruction sets that the flags of the translation unit allow. Kernels take such a tag, so it is part of their symbol.
 
-/// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
 /// Tag of the xsimd kernels for instruction set `A`, which the flags of the translation unit must allow.
@@ -7852,7 +7852,6 @@ void loop_panels(arch::simd<A>, rows<const float> x, std::initializer_list<opera
 
 // Dispatcher of the matrix product: selects the kernel by weight type, kind of pass and processor.
 
-/// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX in a prefill, otherwise AVX512-BF16,
@@ -8878,7 +8877,6 @@ private:
 // Views for xtensor expressions whose instructions depend on compiler flags. Their types name the level, and so do the symbols of the
 // xtensor functions that are instantiated for them.
 
-/// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
 /// Allocator whose only purpose is its name, because the views below never allocate. If expressions took the views of core/tensor.hpp
@@ -9629,6 +9627,13 @@ private:
 
 namespace pali { inline namespace PALI_ABI { namespace files {
 
+/// Number of elements of a shape, which must be known not to overflow: see checked_size().
+[[nodiscard]] inline std::size_t elements_of(std::span<const std::size_t> shape) noexcept {
+    std::size_t product = 1;
+    for (const std::size_t side : shape) product *= side;
+    return product;
+}
+
 /// One tensor of a file. Does not own its bytes, which belong to the reader of the file.
 struct tensor_info {
     dtype type = dtype::f32;          ///< element type
@@ -9637,11 +9642,7 @@ struct tensor_info {
     std::string file;                 ///< path of the file, for messages
 
     /// Number of elements: the product of the shape, which the reader has checked for overflow.
-    [[nodiscard]] std::size_t count() const noexcept {
-        std::size_t product = 1;
-        for (const std::size_t side : shape) product *= side;
-        return product;
-    }
+    [[nodiscard]] std::size_t count() const noexcept { return elements_of(shape); }
 
     /// Whether the bytes can be read in place as elements of `type`. The format does not guarantee alignment.
     [[nodiscard]] bool is_aligned() const noexcept { return reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(type) == 0; }
@@ -12710,11 +12711,7 @@ struct listed_tensor {
     std::vector<std::size_t> shape; ///< published shape
 
     /// Number of elements.
-    [[nodiscard]] std::size_t count() const noexcept {
-        std::size_t elements = 1;
-        for (const std::size_t side : shape) elements *= side;
-        return elements;
-    }
+    [[nodiscard]] std::size_t count() const noexcept { return elements_of(shape); }
 };
 
 /// A tensor_visitor that appends each tensor to a list, in the order of the modules. `there` decides which of embedding and head the model
@@ -14501,7 +14498,7 @@ private:
 
 #endif
 
-// Y, Cb and Cr of a HEIC or AVIF. Before version 1.18, libheif returns only RGB, in which chroma is lost where a value is clipped to 0 or
+// Y, Cb and Cr of a HEIC or AVIF. Up to version 1.18, libheif returns only RGB, in which chroma is lost where a value is clipped to 0 or
 // 255. With the color profile of the identity matrix it copies: Cr to red, Y to green and Cb to blue.
 
 namespace pali { inline namespace PALI_ABI { namespace image_detail {

@@ -82,14 +82,19 @@ BOOST_AUTO_TEST_CASE(coco_says_what_was_found) {
     const auto another = std::vector{boxed("bird", 1, {0, 0, 1, 1}), boxed("cat", 0, {0, 0, 2, 2})};
     coco.add({.file = "b.jpg", .width = 20, .height = 10, .objects = another});
     const json want = json::parse(R"({"info": {"description": "objects found by pali"},
-        "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 10}, {"id": 2, "file_name": "nothing.jpg", "width": 5, "height": 6},
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 10},
+                   {"id": 2, "file_name": "nothing.jpg", "width": 5, "height": 6},
                    {"id": 3, "file_name": "b.jpg", "width": 20, "height": 10}],
         "annotations": [
-            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 2, 3], "area": 5, "segmentation": [[4, 3, 4, 6, 2, 6, 2, 4, 3, 4, 3, 3]],
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 2, 3], "area": 5,
+             "segmentation": [[4, 3, 4, 6, 2, 6, 2, 4, 3, 4, 3, 3]],
              "iscrowd": 0, "score": 0.75},
-            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [10.0, 0.0, 10.0, 10.0], "area": 100.0, "segmentation": [], "iscrowd": 0, "score": 0.5},
-            {"id": 3, "image_id": 3, "category_id": 3, "bbox": [0.0, 0.0, 1.0, 1.0], "area": 1.0, "segmentation": [], "iscrowd": 0, "score": 1.0},
-            {"id": 4, "image_id": 3, "category_id": 1, "bbox": [0.0, 0.0, 2.0, 2.0], "area": 4.0, "segmentation": [], "iscrowd": 0, "score": 0.0}],
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [10.0, 0.0, 10.0, 10.0], "area": 100.0,
+             "segmentation": [], "iscrowd": 0, "score": 0.5},
+            {"id": 3, "image_id": 3, "category_id": 3, "bbox": [0.0, 0.0, 1.0, 1.0], "area": 1.0,
+             "segmentation": [], "iscrowd": 0, "score": 1.0},
+            {"id": 4, "image_id": 3, "category_id": 1, "bbox": [0.0, 0.0, 2.0, 2.0], "area": 4.0,
+             "segmentation": [], "iscrowd": 0, "score": 0.0}],
         "categories": [{"id": 1, "name": "cat", "supercategory": ""}, {"id": 2, "name": "dog", "supercategory": ""},
                        {"id": 3, "name": "bird", "supercategory": ""}]})");
     json got = json::parse(coco.text());

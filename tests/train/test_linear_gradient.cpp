@@ -103,7 +103,7 @@ BOOST_AUTO_TEST_CASE(of_the_weights_and_the_bias_is_added) {
             for (const std::size_t i : {0u, 1u}) {
                 workplace at(1 + 2 * i);
                 train::linear_weight_backward(tag, matrix_of(dy, s.N), matrix_of(x, s.K), matrix_of(dw[i], s.K), at.threads, at.scratch);
-                train::linear_bias_backward(matrix_of(dy, s.N), dbias[i].data(), at.threads);
+                train::bias_backward(matrix_of(dy, s.N), dbias[i].data(), at.threads);
             }
             BOOST_TEST((dw[0] == dw[1]), what << ": bits depend on threads");
             BOOST_TEST((dbias[0] == dbias[1]), what << ": bits depend on threads");

@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <type_traits>
 
-/// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
 /// Allocator whose only purpose is its name, because the views below never allocate. If expressions took the views of core/tensor.hpp

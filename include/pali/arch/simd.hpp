@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <string>
 
-/// Instruction sets: those that the compiler flags allow, and those that the processor has.
 namespace pali { inline namespace PALI_ABI { namespace arch { inline namespace PALI_SIMD {
 
 /// Tag of the xsimd kernels for instruction set `A`, which the flags of the translation unit must allow.

@@ -13,7 +13,8 @@ namespace core {
 namespace arch {
 using namespace core;
 }
-/// Loops over arrays: products, attention, pointwise functions, resampling and convolution.
+/// Loops over elements, without names, files or models: products, attention, pointwise functions, resampling and convolution.
+/// Preconditions are checked only by PALI_ASSERT.
 namespace kernels {
 using namespace core;
 }

@@ -21,6 +21,13 @@
 
 namespace pali { inline namespace PALI_ABI { namespace files {
 
+/// Number of elements of a shape, which must be known not to overflow: see checked_size().
+[[nodiscard]] inline std::size_t elements_of(std::span<const std::size_t> shape) noexcept {
+    std::size_t product = 1;
+    for (const std::size_t side : shape) product *= side;
+    return product;
+}
+
 /// One tensor of a file. Does not own its bytes, which belong to the reader of the file.
 struct tensor_info {
     dtype type = dtype::f32;          ///< element type
@@ -29,11 +36,7 @@ struct tensor_info {
     std::string file;                 ///< path of the file, for messages
 
     /// Number of elements: the product of the shape, which the reader has checked for overflow.
-    [[nodiscard]] std::size_t count() const noexcept {
-        std::size_t product = 1;
-        for (const std::size_t side : shape) product *= side;
-        return product;
-    }
+    [[nodiscard]] std::size_t count() const noexcept { return elements_of(shape); }
 
     /// Whether the bytes can be read in place as elements of `type`. The format does not guarantee alignment.
     [[nodiscard]] bool is_aligned() const noexcept { return reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(type) == 0; }

@@ -17,11 +17,7 @@ struct listed_tensor {
     std::vector<std::size_t> shape; ///< published shape
 
     /// Number of elements.
-    [[nodiscard]] std::size_t count() const noexcept {
-        std::size_t elements = 1;
-        for (const std::size_t side : shape) elements *= side;
-        return elements;
-    }
+    [[nodiscard]] std::size_t count() const noexcept { return elements_of(shape); }
 };
 
 /// A tensor_visitor that appends each tensor to a list, in the order of the modules. `there` decides which of embedding and head the model

@@ -1,4 +1,4 @@
-// Y, Cb and Cr of a HEIC or AVIF. Before version 1.18, libheif returns only RGB, in which chroma is lost where a value is clipped to 0 or
+// Y, Cb and Cr of a HEIC or AVIF. Up to version 1.18, libheif returns only RGB, in which chroma is lost where a value is clipped to 0 or
 // 255. With the color profile of the identity matrix it copies: Cr to red, Y to green and Cb to blue.
 #pragma once
 

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <initializer_list>
 
-/// Kernels: loops over elements, without names, files or models. Preconditions are checked only by PALI_ASSERT.
 namespace pali { inline namespace PALI_ABI { namespace kernels { inline namespace PALI_SIMD {
 
 /// Computes y = x · wᵀ + bias for each operand; x is (T, K) float32. With bfloat16 weights, uses AMX in a prefill, otherwise AVX512-BF16,

@@ -70,7 +70,7 @@ void layer_norm_backward(arch::simd<A>, rows<const float> x, const float* scale,
     if (dscale)
         add_over_rows(x.count, width, dscale, threads,
                       [&](std::size_t t, std::size_t i) { return dy[t][i] * (x[t][i] - means[t]) * inverse[t]; });
-    if (dbias) add_over_rows(x.count, width, dbias, threads, [&](std::size_t t, std::size_t i) { return dy[t][i]; });
+    if (dbias) bias_backward(dy, dbias, threads);
 }
 
 }}}} // namespace pali::PALI_ABI::train::PALI_SIMD

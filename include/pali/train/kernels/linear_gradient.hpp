@@ -1,4 +1,4 @@
-// Backward pass of a linear map, y = x · wᵀ + bias.
+// Backward pass of a linear map, y = x · wᵀ + bias. That of the bias is bias_backward().
 #pragma once
 
 #include <pali/train/kernels/blocked_product.hpp>
@@ -23,11 +23,6 @@ void linear_weight_backward(arch::simd<A> tag, rows<const float> dy, rows<const 
                             arena& scratch) {
     PALI_ASSERT(dy.count == x.count && dw.count == dy.width && dw.width == x.width);
     multiply(tag, {product_term{transposed_factor{dy}, x}}, output::accumulate, dw, threads, scratch);
-}
-
-/// Computes dbias += the sum of the rows of dy; dy (T, N), dbias (N).
-inline void linear_bias_backward(rows<const float> dy, float* dbias, thread_pool& threads) {
-    add_over_rows(dy.count, dy.width, dbias, threads, [&](std::size_t t, std::size_t i) { return dy[t][i]; });
 }
 
 }}}} // namespace pali::PALI_ABI::train::PALI_SIMD

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pali/arch/level.hpp>
+#include <pali/core/rows.hpp>
 #include <pali/core/thread_pool.hpp>
 
 #include <algorithm>
@@ -19,6 +20,11 @@ void add_over_rows(std::size_t count, std::size_t width, float* to, thread_pool&
             for (std::size_t i = 0; i < n; ++i) sums[i] += term(t, first + i);
         for (std::size_t i = 0; i < n; ++i) to[first + i] += sums[i];
     });
+}
+
+/// Computes dbias += the sum of the rows of dy: the gradient of a bias, of a linear map or a norm. dy (T, N), dbias (N).
+inline void bias_backward(rows<const float> dy, float* dbias, thread_pool& threads) {
+    add_over_rows(dy.count, dy.width, dbias, threads, [&](std::size_t t, std::size_t i) { return dy[t][i]; });
 }
 
 }}}} // namespace pali::PALI_ABI::train::PALI_SIMD
